@@ -1,0 +1,27 @@
+#pragma once
+/*
+ * Memory for the agent's own tables: append-only, lock-free, bounded. Anywhere zone: a signal
+ * handler and a thread inside malloc may allocate at the same time. Nothing is freed one by one; a
+ * forked child finds every page wiped (MADV_WIPEONFORK) and starts with arena_reset().
+ *
+ * Chunks are at most 1 MiB and mapped when they are needed, because a host under RLIMIT_AS or
+ * mlockall(MCL_FUTURE) would pay for a large reservation.
+ */
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena {
+    _Atomic(struct arena_chunk *) chunk; /* the newest, bump-allocated */
+    atomic_size_t mapped;                /* bytes taken from the kernel */
+    size_t limit;                        /* bytes; 0 means no bound */
+    atomic_uint_fast64_t refused;        /* requests that found no memory */
+};
+
+/* Zeroed memory aligned to 16 bytes, or NULL when the bound or the kernel says no. */
+void *arena_alloc(struct arena *a, size_t n);
+/* Gives everything back. Only when nobody else can hold a pointer: a fresh fork child, a test. */
+void arena_reset(struct arena *a);
+static inline size_t arena_mapped(struct arena *a) {
+    return atomic_load_explicit(&a->mapped, memory_order_relaxed);
+}

@@ -1,0 +1,44 @@
+#pragma once
+/* aarch64: the system call instruction, the spin hint, a call on another stack, and an interrupted
+ * thread's registers. */
+#include <stdint.h>
+#include <ucontext.h>
+
+static inline long sys_raw(long n, long a, long b, long c, long d, long e, long f) {
+    register long x8 __asm__("x8") = n;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc #0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory", "cc");
+    return x0;
+}
+
+static inline void sys_pause(void) { __asm__ volatile("yield"); }
+
+/* Runs fn(arg) on the stack that ends at top, then comes back. top is 16-byte aligned. */
+static inline void sys_call_on_stack(void *top, void (*fn)(void *), void *arg) {
+    register void *x0 __asm__("x0") = arg;
+    __asm__ volatile("mov x19, sp\n\t"
+                     "mov sp, %[top]\n\t"
+                     "blr %[fn]\n\t"
+                     "mov sp, x19"
+                     : "+r"(x0)
+                     : [top] "r"(top), [fn] "r"(fn)
+                     : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+                       "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x30", "memory", "cc", "v0",
+                       "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20",
+                       "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+
+static inline uint64_t sys_context_pc(const ucontext_t *c) { return (uint64_t)c->uc_mcontext.pc; }
+static inline uint64_t sys_context_sp(const ucontext_t *c) { return (uint64_t)c->uc_mcontext.sp; }
+/* The frame pointer register. */
+static inline uint64_t sys_context_frame(const ucontext_t *c) {
+    return (uint64_t)c->uc_mcontext.regs[29];
+}
