@@ -1,0 +1,76 @@
+#pragma once
+/*
+ * ANYWHERE. What code is mapped where: every executable range of the process, read from
+ * /proc/self/maps with raw system calls and from the ELF headers in memory. Neither the loader's
+ * lock nor its lists are touched (dl_iterate_phdr under a sampled malloc is the classic deadlock:
+ * gperftools#1583, hpctoolkit#109).
+ *
+ * The list is replaced as a whole; modules themselves never change, but for the unwind table that
+ * one may get later, and are never freed, so the names of a library outlive its dlclose. One
+ * refresher at a time; everybody else goes on with the list there is.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cfi_table;
+enum module_table { TABLE_NONE, TABLE_WANTED, TABLE_DONE };
+
+struct module {
+    struct module *older;        /* all modules ever seen, newest first */
+    uint64_t start, end, offset; /* the text range, as /proc/self/maps shows it */
+    uint64_t dev, inode;
+    const char *path;
+    char build_id[64 + 1]; /* lower-case hex */
+    bool pinned;           /* there at load: never unloaded, its pages may be read without care */
+    uint64_t eh_hdr;       /* address of .eh_frame_hdr, 0: none that we can search */
+    uint32_t eh_rows;      /* entries of its binary search table */
+    uint64_t eh_lo, eh_hi; /* the segment around it */
+    uint64_t eh_frame;     /* the records themselves, 0 unknown */
+    const struct cfi_table *_Atomic table; /* a private copy for code that may go away (rules.h) */
+    _Atomic(enum module_table) table_state;
+};
+
+struct module_range {
+    uint64_t start, end;
+    const struct module *module; /* NULL: executable memory without a file (JIT) */
+};
+
+struct module_list {
+    uint32_t n, cap;
+    struct module_range at[]; /* by address */
+};
+
+enum { MODULE_LISTS = 3, MODULE_PINNED = 256 };
+
+struct modules {
+    const struct module_list *_Atomic current;
+    struct module_list
+        *lists[MODULE_LISTS]; /* recycled: a late reader finds other ranges, never bad memory */
+    unsigned turn;
+    struct module *_Atomic newest;
+    atomic_uint busy;               /* the refresher's flag */
+    atomic_uint_fast64_t next_ns;   /* no refresh from a handler before this time */
+    atomic_uint generation;         /* grows when a range of the list changes */
+    uint64_t pinned[MODULE_PINNED]; /* starts of the ranges there at load */
+    uint32_t n_pinned;
+    atomic_uint_fast64_t
+        strange; /* page that was being executed and yet is not in the maps ([vsyscall]) */
+    atomic_size_t table_bytes; /* of all unwind tables */
+};
+
+/* Reads the maps anew. At load the ranges found are remembered as pinned. False if somebody else is
+ * at it or /proc cannot be read. */
+bool modules_refresh(bool at_load);
+/* The same, for a handler that met an unknown address: at most one try in 5 ms, and never more than
+ * 0.5 % of the time. */
+bool modules_refresh_now_and_then(void);
+/* The same at once, for an address that is being executed and hence is new code; not twice for one
+ * page. */
+bool modules_refresh_for(uint64_t executing);
+/* The executable range that holds the address, or NULL. */
+const struct module_range *module_range_find(uint64_t pc);
+/* The module that holds the address now, or that last did; NULL for anonymous memory. */
+const struct module *module_find_ever(uint64_t pc);
+/* In a fork child: the lists were wiped; what was pinned at load still is. */
+void modules_reset(void);

@@ -1,0 +1,216 @@
+#include "agent/thread.h"
+
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/proc.h"
+#include "agent/self.h"
+#include "common/sys.h"
+
+static void lock(struct threads *s) {
+    while (atomic_exchange_explicit(&s->lock, 1, memory_order_acquire))
+        sys_yield();
+}
+
+static void unlock(struct threads *s) { atomic_store_explicit(&s->lock, 0, memory_order_release); }
+
+/* Under the lock: a slot nobody uses. */
+static struct thread *slot_take(struct threads *s) {
+    struct thread *t = s->free;
+    if (t) {
+        s->free = t->next_free;
+        return t;
+    }
+    unsigned n = atomic_load_explicit(&s->n, memory_order_relaxed);
+    unsigned chunk = n / THREADS_PER_CHUNK;
+    if (chunk >= THREADS_CHUNKS)
+        return NULL;
+    struct thread *c = atomic_load_explicit(&s->chunks[chunk], memory_order_relaxed);
+    if (!c) {
+        c = arena_alloc(&agent.arena, THREADS_PER_CHUNK * sizeof *c);
+        if (!c)
+            return NULL;
+        atomic_store_explicit(&s->chunks[chunk], c, memory_order_release);
+    }
+    t = &c[n % THREADS_PER_CHUNK];
+    t->index = n;
+    atomic_store_explicit(&s->n, n + 1, memory_order_release);
+    return t;
+}
+
+static void slot_stack(struct thread *t, uint64_t hi) {
+    t->stack_hi = hi;
+    atomic_store(&t->stack_lo, hi);
+}
+
+static void slot_fill(struct thread *t, pid_t tid, bool adopted, uint64_t start) {
+    slot_stack(t, adopted ? 0 : self.stack_hi);
+    t->adopted = adopted;
+    t->start = start;
+    t->rng.state = sys_clock_ns(CLOCK_MONOTONIC) ^ ((uint64_t)tid << 32);
+    atomic_store(&t->timer, -1);
+    atomic_store(&t->who, NULL);
+    atomic_store(&t->last, NULL);
+    atomic_store(&t->charged_ns, 0);
+    atomic_store_explicit(&t->tid, tid, memory_order_release);
+    atomic_fetch_add(adopted ? &agent.threads.adopted : &agent.threads.live, 1);
+}
+
+/* The agent's thread scanned /proc between this thread's birth and its first words. Or the tid is
+ * that of an adopted thread that ended unnoticed: then the clock began anew. */
+static void slot_upgrade(struct thread *t, uint64_t start) {
+    if (atomic_load(&t->charged_ns) > sys_clock_ns(CLOCK_THREAD_CPUTIME_ID)) {
+        atomic_store(&t->charged_ns, 0);
+        atomic_store(&t->who, NULL);
+        atomic_store(&t->last, NULL);
+    }
+    slot_stack(t, self.stack_hi);
+    t->adopted = false;
+    t->start = start;
+    atomic_fetch_sub(&agent.threads.adopted, 1);
+    atomic_fetch_add(&agent.threads.live, 1);
+}
+
+struct thread *thread_add(pid_t tid, bool adopted, uint64_t start) {
+    struct threads *s = &agent.threads;
+    lock(s);
+    struct thread *known = adopted || atomic_load(&s->adopted) ? thread_find(tid) : NULL;
+    struct thread *t = known ? known : slot_take(s);
+    if (known && !adopted)
+        slot_upgrade(t, start);
+    else if (t && !known)
+        slot_fill(t, tid, adopted, start);
+    unlock(s);
+    if (!t)
+        agent_drop(DROP_THREAD);
+    return known && adopted ? NULL : t;
+}
+
+enum { PAGE = 4096, PAGES_AT_ONCE = 64, FAR = 8 << 20 };
+
+static bool page_readable(uint64_t page) {
+    uint64_t word;
+    return sys_peek((const void *)page, &word, sizeof word) == sizeof word;
+}
+
+uint64_t thread_stack_end(uint64_t inside) {
+    uint64_t page = inside & ~(uint64_t)(PAGE - 1);
+    if (!inside || !page_readable(page))
+        return 0;
+    return page + PAGE + (page_readable(page + PAGE) ? PAGE : 0);
+}
+
+/* Pages between a running thread's stack pointer and its stack's end do not go away while it runs.
+ * A guard page below keeps the range from growing into what is no stack; and of what is known only
+ * sp and up is given out. Far below lie coroutines and alternate stacks: asking for every page
+ * between would make the kernel grow the stack. */
+uint64_t thread_stack_reach(struct thread *t, uint64_t sp) {
+    uint64_t lo = atomic_load_explicit(&t->stack_lo, memory_order_relaxed);
+    if (sp >= t->stack_hi || (sp < lo && lo - sp > FAR))
+        return 0;
+    for (unsigned i = 0; lo > sp && i < PAGES_AT_ONCE && page_readable(lo - PAGE); i++)
+        lo -= PAGE;
+    atomic_store_explicit(&t->stack_lo, lo, memory_order_relaxed);
+    return lo <= sp ? t->stack_hi - sp : 0;
+}
+
+void thread_remove(struct thread *t) {
+    struct threads *s = &agent.threads;
+    lock(s);
+    atomic_fetch_sub(t->adopted ? &s->adopted : &s->live, 1);
+    atomic_store_explicit(&t->tid, 0, memory_order_release);
+    t->next_free = s->free;
+    s->free = t;
+    unlock(s);
+}
+
+struct thread *thread_at(unsigned index) {
+    if (index >= THREADS_CHUNKS * THREADS_PER_CHUNK)
+        return NULL;
+    struct thread *c = atomic_load_explicit(&agent.threads.chunks[index / THREADS_PER_CHUNK],
+                                            memory_order_acquire);
+    return c ? &c[index % THREADS_PER_CHUNK] : NULL;
+}
+
+struct thread *thread_find(pid_t tid) {
+    unsigned n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        if (t && atomic_load_explicit(&t->tid, memory_order_acquire) == tid)
+            return t;
+    }
+    return NULL;
+}
+
+void *thread_cookie(const struct thread *t) {
+    return (void *)((uintptr_t)agent.threads.cookie << 32 | t->index);
+}
+
+struct thread *thread_of_cookie(void *value) {
+    uintptr_t v = (uintptr_t)value;
+    return v >> 32 == agent.threads.cookie ? thread_at((unsigned)v) : NULL;
+}
+
+const struct who *thread_who(struct thread *t) {
+    const struct who *w = atomic_load_explicit(&t->who, memory_order_acquire);
+    if (w)
+        return w;
+    struct who *fresh = arena_alloc(&agent.arena, sizeof *fresh);
+    if (!fresh)
+        return NULL;
+    fresh->tid = atomic_load_explicit(&t->tid, memory_order_relaxed);
+    if (atomic_compare_exchange_strong(&t->who, &w, fresh))
+        return fresh;
+    return w;
+}
+
+void threads_read_names(void) {
+    unsigned n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        struct who *w = t ? (struct who *)atomic_load(&t->who) : NULL;
+        pid_t tid = t ? atomic_load(&t->tid) : 0;
+        if (w && tid == w->tid)
+            proc_thread_name(tid, w->name);
+    }
+}
+
+struct scan {
+    void (*found)(struct thread *);
+};
+
+static void scan_one(pid_t tid, void *arg) {
+    struct scan *s = arg;
+    /* A /proc of another PID namespace names nobody here. */
+    if (tid == agent.worker.tid || !proc_thread_exists(tid))
+        return;
+    struct thread *t = thread_add(tid, true, 0);
+    if (t)
+        s->found(t);
+}
+
+void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *)) {
+    struct scan s = {fn};
+    unsigned n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        if (t && atomic_load(&t->tid) && t->adopted && !proc_thread_exists(atomic_load(&t->tid))) {
+            gone(t);
+            thread_remove(t);
+        }
+    }
+    proc_each_thread(scan_one, &s);
+}
+
+/* Entry by entry: clearing the whole directory would cost every fork 32 page faults. */
+void threads_reset(void) {
+    struct threads *s = &agent.threads;
+    for (unsigned i = 0; i * THREADS_PER_CHUNK < atomic_load(&s->n); i++)
+        atomic_store(&s->chunks[i], NULL);
+    atomic_store(&s->lock, 0);
+    atomic_store(&s->n, 0);
+    s->free = NULL;
+    atomic_store(&s->live, 0);
+    atomic_store(&s->adopted, 0);
+    atomic_store(&s->timers, 0);
+}

@@ -1,0 +1,138 @@
+#include "agent/unwind.h"
+
+#include <string.h>
+
+#include "agent/agent.h"
+#include "common/sys.h"
+
+static const struct unwinder *engine = &unwind_fp;
+
+static void say_second_best(enum stack_engine asked, const struct unwinder *failed) {
+    struct log_line l;
+    log_begin(&l, asked == STACK_AUTO ? LOG_INFO : LOG_WARN, "CPROF_STACK");
+    text_str(&l.text, failed->name);
+    text_str(&l.text, failed == &unwind_cfi ? " failed on a known stack" : " cannot be loaded");
+    text_str(&l.text, "; stacks are walked by ");
+    text_str(&l.text, engine->name);
+    log_end(&l);
+}
+
+void unwind_load(enum stack_engine asked) {
+    static const struct unwinder *const best_first[] = {&unwind_cfi, &unwind_libunwind, &unwind_fp};
+    const struct unwinder *failed = NULL;
+    unsigned first = asked == STACK_FP ? 2 : asked == STACK_LIBUNWIND;
+    for (unsigned i = first; i < sizeof best_first / sizeof best_first[0]; i++) {
+        engine = best_first[i];
+        if (!engine->load || engine->load() == 0)
+            break;
+        failed = failed ? failed : engine;
+    }
+    if (failed)
+        say_second_best(asked, failed);
+}
+
+const char *unwind_name(void) { return engine->name; }
+
+void unwind_reset(void) {
+    if (engine->reset)
+        engine->reset();
+}
+
+void unwind_walk(struct walk *w) {
+    static const enum drop causes[] = {
+        [WALK_CUT] = DROP_TRUNCATED,         [WALK_NOT_CODE] = DROP_NOT_CODE,
+        [WALK_UNREADABLE] = DROP_UNREADABLE, [WALK_NO_RULE] = DROP_NO_RULE,
+        [WALK_ENDLESS] = DROP_ENDLESS,
+    };
+    (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk(w);
+    if (w->seen > w->cap - 2)
+        agent_drop(DROP_DEPTH);
+    atomic_fetch_add_explicit(&agent.walks, 1, memory_order_relaxed);
+    if (w->end == WALK_ROOT)
+        atomic_fetch_add_explicit(&agent.walks_complete, 1, memory_order_relaxed);
+    else
+        agent_drop(causes[w->end]);
+    walk_finish(w);
+}
+
+static void reverse(uint64_t *at, unsigned n) {
+    for (unsigned i = 0; i < n / 2; i++) {
+        uint64_t t = at[i];
+        at[i] = at[n - 1 - i];
+        at[n - 1 - i] = t;
+    }
+}
+
+void walk_finish(struct walk *w) {
+    unsigned leaf = walk_leaf_part(w), root = walk_root_part(w);
+    w->n = w->seen;
+    if (w->seen > leaf + root) {
+        unsigned oldest = (w->seen - leaf) % root;
+        reverse(&w->pcs[leaf], oldest);
+        reverse(&w->pcs[leaf + oldest], root - oldest);
+        reverse(&w->pcs[leaf], root);
+        memmove(&w->pcs[leaf + 1], &w->pcs[leaf], root * sizeof w->pcs[0]);
+        w->pcs[leaf] = frame_elided(w->seen - leaf - root);
+        w->n = leaf + root + 1;
+    }
+    if (w->end != WALK_ROOT)
+        w->pcs[w->n++] = frame_special(FRAME_TRUNCATED);
+}
+
+/* Small pages behind a stack pointer may end; the window is what could be read. */
+static struct peek_window *window_fill(struct walk *w, uint64_t address) {
+    struct peek_window *v = &w->windows[0];
+    for (unsigned i = 1; i < PEEK_WINDOWS; i++)
+        if (w->windows[i].used < v->used)
+            v = &w->windows[i];
+    v->at = address & ~(uint64_t)63;
+    ssize_t n = sys_peek((void *)v->at, v->bytes, sizeof v->bytes);
+    v->n = n > 0 ? (uint32_t)n : 0;
+    return v;
+}
+
+bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word) {
+    struct peek_window *v = NULL;
+    for (unsigned i = 0; i < PEEK_WINDOWS && !v; i++)
+        if (address >= w->windows[i].at && address + 8 <= w->windows[i].at + w->windows[i].n)
+            v = &w->windows[i];
+    if (!v) {
+        v = window_fill(w, address);
+        if (address + 8 > v->at + v->n)
+            return false;
+    }
+    v->used = ++w->clock;
+    memcpy(ret_word, v->bytes + (address - v->at), sizeof *ret_word);
+    return true;
+}
+
+bool walk_is_code(uint64_t pc) {
+    return module_range_find(pc) || (modules_refresh_now_and_then() && module_range_find(pc));
+}
+
+uint64_t unwind_pc(const ucontext_t *context) { return sys_context_pc(context); }
+
+/* Frame records {caller's record, return address} grow upwards; the root's record is zero by the
+ * ABI. */
+static void fp_walk(struct walk *w) {
+    uint64_t frame = sys_context_frame(w->context), next, ra;
+    walk_add(w, unwind_pc(w->context));
+    while (frame) {
+        w->end = WALK_UNREADABLE;
+        if (frame % 8 || !walk_load(w, frame, &next) || !walk_load(w, frame + 8, &ra))
+            return;
+        if (ra == 0)
+            break;
+        w->end = WALK_NOT_CODE;
+        if (!walk_is_code(ra - 1))
+            return;
+        walk_add(w, ra - 1);
+        w->end = WALK_ENDLESS;
+        if (next && next <= frame)
+            return;
+        frame = next;
+    }
+    w->end = WALK_ROOT;
+}
+
+const struct unwinder unwind_fp = {.name = "frame pointers", .any_thread = true, .walk = fp_walk};
