@@ -1,0 +1,237 @@
+/*
+ * HOT. The malloc doors. Each is one question to agent/hot.h and a jump to the real function; the
+ * functions ending in _due are where the question was answered yes. Nothing here changes what the
+ * host gets: size, alignment, address and errno are the real allocator's. Only a thread inside the
+ * agent is served from the pool.
+ *
+ * A block of the pool is entered in the filter when it leaves through a door and taken out when it
+ * comes back, whoever brings it back: ld.so frees in one thread, years later, what our dlopen made
+ * it allocate.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "agent/hot.h"
+#include "common/pool.h"
+#include "preload/real.h"
+
+#define COLD __attribute__((noinline, cold))
+
+/* A block on its way out of the pool. The caller is busy. */
+static void *hand_out(void *p) {
+    if (p)
+        filter_add(p);
+    else
+        errno = ENOMEM;
+    return p;
+}
+
+/* A pool block comes back. One that is not live (freed twice) has left the filter already. */
+static void take_back(void *p) {
+    self_enter();
+    if (pool_usable(p)) {
+        filter_remove(p);
+        pool_free(p);
+    }
+    self_leave();
+}
+
+static COLD void *malloc_due(size_t n) {
+    return hot_in_agent() ? hand_out(pool_alloc(n)) : real.malloc(n);
+}
+
+void *malloc(size_t n) {
+    if (hot_malloc_due(n))
+        return malloc_due(n);
+    return real.malloc(n);
+}
+
+static COLD void *calloc_due(size_t n, size_t size) {
+    return hot_in_agent() ? hand_out(pool_calloc(n, size)) : real.calloc(n, size);
+}
+
+/* A product that wraps miscounts one call that is about to fail. */
+void *calloc(size_t n, size_t size) {
+    if (hot_malloc_due(n * size))
+        return calloc_due(n, size);
+    return real.calloc(n, size);
+}
+
+/* Behind an allocator that lacks some of the family: what its guests get from us, they free with
+ * it. */
+static bool from_pool(void) { return hot_in_agent() && real.owns_malloc; }
+
+/* Inside the agent a pool block stays in the pool. */
+static void *resize_in_pool(void *p, size_t n) {
+    if (!pool_usable(p))
+        return hand_out(NULL);
+    filter_remove(p);
+    void *fresh = pool_realloc(p, n);
+    if (fresh)
+        return hand_out(fresh);
+    if (n == 0)
+        return NULL;
+    filter_add(p);
+    return hand_out(NULL);
+}
+
+/*
+ * The host resizes a block that the pool once served: it moves to the host's allocator. What
+ * resizing to zero means differs between allocators, so the real one is asked with a block of its
+ * own.
+ */
+static void *move_out_of_pool(void *p, size_t n) {
+    void *fresh = real.malloc(n ? n : 1);
+    if (!fresh)
+        return NULL;
+    size_t have = pool_usable(p);
+    memcpy(fresh, p, have < n ? have : n);
+    take_back(p);
+    return n ? fresh : real.realloc(fresh, 0);
+}
+
+static COLD void *realloc_due(void *p, size_t n) {
+    bool in_agent = hot_in_agent();
+    if (p && pool_owns(p))
+        return in_agent ? resize_in_pool(p, n) : move_out_of_pool(p, n);
+    if (!p && in_agent)
+        return hand_out(pool_alloc(n));
+    return real.realloc(p, n);
+}
+
+/* Either yes leads to the same place, which asks about p again. */
+void *realloc(void *p, size_t n) {
+    if (hot_malloc_due(n) || hot_free_due(p))
+        return realloc_due(p, n);
+    return real.realloc(p, n);
+}
+
+static COLD void *reallocarray_due(void *p, size_t n, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes) || !real.owns_malloc)
+        return real.reallocarray(p, n, size);
+    return realloc_due(p, bytes);
+}
+
+void *reallocarray(void *p, size_t n, size_t size) {
+    if (hot_malloc_due(n * size) || hot_free_due(p))
+        return reallocarray_due(p, n, size);
+    return real.reallocarray(p, n, size);
+}
+
+static COLD bool free_due(void *p) {
+    if (!pool_owns(p))
+        return false;
+    take_back(p);
+    return true;
+}
+
+void free(void *p) {
+    if (hot_free_due(p) && free_due(p))
+        return;
+    real.free(p);
+}
+
+void cfree(void *p) {
+    if (hot_free_due(p) && free_due(p))
+        return;
+    real.cfree(p);
+}
+
+void free_sized(void *p, size_t n) {
+    if (hot_free_due(p) && free_due(p))
+        return;
+    real.free_sized(p, n);
+}
+
+void free_aligned_sized(void *p, size_t align, size_t n) {
+    if (hot_free_due(p) && free_due(p))
+        return;
+    real.free_aligned_sized(p, align, n);
+}
+
+static bool is_power_of_two(size_t align) { return align && !(align & (align - 1)); }
+
+static COLD int posix_memalign_due(void **ret_p, size_t align, size_t n) {
+    if (!from_pool())
+        return real.posix_memalign(ret_p, align, n);
+    if (!is_power_of_two(align) || align % sizeof(void *))
+        return EINVAL;
+    void *p = pool_aligned(align, n);
+    if (!p)
+        return ENOMEM;
+    *ret_p = hand_out(p);
+    return 0;
+}
+
+int posix_memalign(void **ret_p, size_t align, size_t n) {
+    if (hot_malloc_due(n))
+        return posix_memalign_due(ret_p, align, n);
+    return real.posix_memalign(ret_p, align, n);
+}
+
+/* The aligned functions of the agent's guests: a pool block, or EINVAL. */
+static void *aligned_from_pool(size_t align, size_t n) {
+    if (is_power_of_two(align))
+        return hand_out(pool_aligned(align, n));
+    errno = EINVAL;
+    return NULL;
+}
+
+static COLD void *aligned_alloc_due(size_t align, size_t n) {
+    return from_pool() ? aligned_from_pool(align, n) : real.aligned_alloc(align, n);
+}
+
+void *aligned_alloc(size_t align, size_t n) {
+    if (hot_malloc_due(n))
+        return aligned_alloc_due(align, n);
+    return real.aligned_alloc(align, n);
+}
+
+static COLD void *memalign_due(size_t align, size_t n) {
+    return from_pool() ? aligned_from_pool(align, n) : real.memalign(align, n);
+}
+
+void *memalign(size_t align, size_t n) {
+    if (hot_malloc_due(n))
+        return memalign_due(align, n);
+    return real.memalign(align, n);
+}
+
+/* The largest page of any kernel we run on (aarch64): whole pages of it are whole pages of all. */
+enum { PAGE = 64 << 10 };
+
+static COLD void *valloc_due(size_t n) {
+    return from_pool() ? aligned_from_pool(PAGE, n) : real.valloc(n);
+}
+
+void *valloc(size_t n) {
+    if (hot_malloc_due(n))
+        return valloc_due(n);
+    return real.valloc(n);
+}
+
+static COLD void *pvalloc_due(size_t n) {
+    if (!from_pool())
+        return real.pvalloc(n);
+    size_t bytes;
+    if (__builtin_add_overflow(n, (size_t)PAGE - 1, &bytes))
+        return hand_out(NULL);
+    return aligned_from_pool(PAGE, bytes & ~(size_t)(PAGE - 1));
+}
+
+void *pvalloc(size_t n) {
+    if (hot_malloc_due(n))
+        return pvalloc_due(n);
+    return real.pvalloc(n);
+}
+
+static COLD size_t malloc_usable_size_due(void *p) {
+    return pool_owns(p) ? pool_usable(p) : real.malloc_usable_size(p);
+}
+
+size_t malloc_usable_size(void *p) {
+    if (hot_free_due(p))
+        return malloc_usable_size_due(p);
+    return real.malloc_usable_size(p);
+}

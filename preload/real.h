@@ -1,0 +1,94 @@
+#pragma once
+/*
+ * HOT. The functions that libcprof stands in front of, in one table, and the real ones behind them.
+ *
+ *   REAL(return type, name, (parameters), (arguments), symbol version or NULL for the default one)
+ *
+ * real.malloc(n) may be called at any moment, also before our constructor: each pointer starts at a
+ * stub that looks up the whole table and then calls on. A function that this libc does not have is
+ * NULL from then on
+ * (_Fork before 2.34) unless it can be made from others, as in REALS_MALLOC (real.c).
+ * Including this file also declares the doors themselves, visible from outside.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+#include <threads.h>
+
+/* clang-format off */
+/* Their stubs pass on more than is named here. syscall stands first: syscall-x86_64.c jumps through it. */
+#define REALS_VARIADIC(REAL)                                                                                                 \
+    REAL(long,   syscall,            (long number, ...),                              (number),         NULL)                \
+    REAL(int,    prctl,              (int option, ...),                               (option),         NULL)
+
+#define REALS_MALLOC(REAL)                                                                                                   \
+    REAL(void *, malloc,             (size_t n),                                      (n),              NULL)                \
+    REAL(void *, calloc,             (size_t n, size_t size),                         (n, size),        NULL)                \
+    REAL(void *, realloc,            (void *p, size_t n),                             (p, n),           NULL)                \
+    REAL(void *, reallocarray,       (void *p, size_t n, size_t size),                (p, n, size),     NULL)                \
+    REAL(void,   free,               (void *p),                                       (p),              NULL)                \
+    REAL(void,   cfree,              (void *p),                                       (p),              NULL)                \
+    REAL(int,    posix_memalign,     (void **ret_p, size_t align, size_t n),          (ret_p, align, n), NULL)               \
+    REAL(void *, aligned_alloc,      (size_t align, size_t n),                        (align, n),       NULL)                \
+    REAL(void *, memalign,           (size_t align, size_t n),                        (align, n),       NULL)                \
+    REAL(void *, valloc,             (size_t n),                                      (n),              NULL)                \
+    REAL(void *, pvalloc,            (size_t n),                                      (n),              NULL)                \
+    REAL(size_t, malloc_usable_size, (void *p),                                       (p),              NULL)                \
+    REAL(void,   free_sized,         (void *p, size_t n),                             (p, n),           NULL)                \
+    REAL(void,   free_aligned_sized, (void *p, size_t align, size_t n),               (p, align, n),    NULL)
+
+#define REALS_THREAD(REAL)                                                                                                   \
+    REAL(int,    pthread_create,     (pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg), (t, attr, start, arg), NULL) \
+    REAL(int,    thrd_create,        (thrd_t *t, thrd_start_t start, void *arg),      (t, start, arg),  NULL)                \
+    REAL(void,   pthread_exit,       (void *result),                                  (result),         NULL)
+
+#define REALS_SIGNAL(REAL)                                                                                                   \
+    REAL(int,    sigaction,          (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old), NULL)   \
+    REAL(sighandler_t, signal,       (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
+    REAL(sighandler_t, bsd_signal,   (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
+    REAL(sighandler_t, ssignal,      (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
+    REAL(sighandler_t, sysv_signal,  (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
+    REAL(sighandler_t, __sysv_signal, (int sig, sighandler_t handler),                (sig, handler),   NULL)                \
+    REAL(sighandler_t, sigset,       (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
+    REAL(int,    sigignore,          (int sig),                                       (sig),            NULL)                \
+    REAL(int,    sigprocmask,        (int how, const sigset_t *set, sigset_t *old),   (how, set, old),  NULL)                \
+    REAL(int,    pthread_sigmask,    (int how, const sigset_t *set, sigset_t *old),   (how, set, old),  NULL)                \
+    REAL(int,    sigwait,            (const sigset_t *set, int *ret_sig),             (set, ret_sig),   NULL)                \
+    REAL(int,    sigwaitinfo,        (const sigset_t *set, siginfo_t *ret_info),      (set, ret_info),  NULL)                \
+    REAL(int,    sigtimedwait,       (const sigset_t *set, siginfo_t *ret_info, const struct timespec *timeout), (set, ret_info, timeout), NULL) \
+    REAL(int,    signalfd,           (int fd, const sigset_t *set, int flags),        (fd, set, flags), NULL)
+
+#define REALS_PROCESS(REAL)                                                                                                  \
+    REAL(pid_t,  _Fork,              (void),                                          (),               NULL)                \
+    REAL(int,    daemon,             (int nochdir, int noclose),                      (nochdir, noclose), NULL)              \
+    REAL(void,   _exit,              (int status),                                    (status),         NULL)                \
+    REAL(void,   _Exit,              (int status),                                    (status),         NULL)                \
+    REAL(void,   quick_exit,         (int status),                                    (status),         NULL)                \
+    REAL(int,    unshare,            (int flags),                                     (flags),          NULL)                \
+    REAL(int,    setns,              (int fd, int type),                              (fd, type),       NULL)
+/* clang-format on */
+
+#define REALS_FIXED(REAL) \
+    REALS_MALLOC(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_PROCESS(REAL)
+#define REALS(REAL) REALS_VARIADIC(REAL) REALS_FIXED(REAL)
+
+struct real {
+#define REAL(type, name, params, args, version) type(*name) params;
+    REALS(REAL)
+#undef REAL
+    bool owns_malloc; /* the host's malloc is our door: no program or preload defines one before us
+                       */
+};
+
+extern struct real real __attribute__((visibility("hidden")));
+
+#define REAL(type, name, params, args, version) \
+    type name params __attribute__((visibility("default")));
+REALS(REAL)
+#undef REAL
+
+/* Looks everything up; any thread, any number of times. */
+void real_resolve(void) __attribute__((visibility("hidden")));
