@@ -1,0 +1,236 @@
+#!/bin/sh
+# All benchmarks as one table: the program alone, with the agent, switched off, and with gperftools' CPU
+# profiler at the same 100 Hz. Every row comes from interleaved runs (bench/spawn.c).
+#
+#     sh bench/run.sh [--short] [--only NAME]
+#
+# NAME: malloc, sample, start, programs, dump, calls, memory. BUILD=folder uses that build, CPU=n pins to it.
+set -eu
+cd "$(dirname "$0")/.."
+
+short=0 only=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --short) short=1 ;;
+    --only) only=$2 && shift ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
+    esac
+    shift
+done
+
+profiler=
+find_profiler() {
+    for f in /usr/lib/*/libprofiler.so.0 /usr/lib/libprofiler.so.0; do
+        if [ -e "$f" ]; then profiler=$f; fi
+    done
+}
+jemalloc=
+find_jemalloc() {
+    for f in /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2; do
+        if [ -e "$f" ]; then jemalloc=$f; fi
+    done
+}
+
+install_missing() {
+    packages=
+    need() { command -v "$1" >/dev/null 2>&1 || packages="$packages $2"; }
+    need gcc gcc
+    need meson meson
+    need ninja ninja-build
+    need protoc-c protobuf-c-compiler
+    need sqlite3 sqlite3
+    need redis-server redis-server
+    need redis-benchmark redis-tools
+    need python3 python3
+    need pkg-config pkg-config
+    need taskset util-linux
+    pkg-config --exists libelf 2>/dev/null || packages="$packages libelf-dev"
+    pkg-config --exists libunwind 2>/dev/null || packages="$packages libunwind-dev"
+    pkg-config --exists libprotobuf-c 2>/dev/null || packages="$packages libprotobuf-c-dev"
+    pkg-config --exists zlib 2>/dev/null || packages="$packages zlib1g-dev"
+    find_profiler && [ -n "$profiler" ] || packages="$packages libgoogle-perftools4"
+    find_jemalloc && [ -n "$jemalloc" ] || packages="$packages libjemalloc2"
+    [ -z "$packages" ] && return
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $packages >/dev/null
+    find_profiler
+    find_jemalloc
+}
+
+install_missing
+build=${BUILD:-build-bench}
+[ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=false >/dev/null
+log=$(ninja -C "$build" 2>&1) || { echo "$log" >&2; exit 1; }
+build=$(cd "$build" && pwd)
+cpu=${CPU:-$(($(nproc) - 1))}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+mkdir "$dir/out"
+# What is measured is one file that no later build can change under us.
+cp "$build/preload/libcprof.so" "$dir/libcprof.so"
+
+agent="LD_PRELOAD=$dir/libcprof.so"
+peer="LD_PRELOAD=$profiler;CPUPROFILE=$dir/out/peer;CPUPROFILE_FREQUENCY=100"
+spawn="$build/bench/spawn"
+ops="$build/bench/ops"
+samples="$build/bench/samples"
+table="$dir/table"
+: >"$table"
+
+# versus RUNS PROGRAM [ARG...]: the four environments, pinned; results in $dir/last.
+versus() {
+    runs=$1 && shift
+    "$spawn" -n "$runs" -c "$cpu" -d "$dir/out" base "agent:$agent" "off:$agent;CPROF=off" "peer:$peer" -- "$@" >"$dir/last"
+    rm -f "$dir"/out/*
+}
+
+# get NAME COLUMN: of the last comparison. Columns as in bench/spawn.c, the name is the first.
+get() { awk -v n="$1" -v c="$2" '$1 == n { print $c }' "$dir/last"; }
+
+# calc EXPRESSION FORMAT
+calc() { awk "BEGIN { printf \"$2\", $1 }"; }
+
+# row WHAT UNIT BASE AGENT OFF PEER RESULT BUDGET VERDICT
+row() {
+    printf '%s|%s|%s|%s|%s|%s|%s|%s|%s\n' "$@" >>"$table"
+    echo "  $1: $3 -> $4 $2, $7" >&2
+}
+
+# verdict VALUE LIMIT: both numbers.
+verdict() { calc "($1 <= $2) ? 1 : 0" '%d' | sed 's/1/met/; s/0/MISSED/'; }
+
+# difference WHAT UNIT COLUMN SCALE LIMIT: agent - base, smaller is better; LIMIT - for no budget.
+difference() {
+    b=$(calc "$(get base "$3") / $4" %.2f) a=$(calc "$(get agent "$3") / $4" %.2f)
+    d=$(calc "$a - $b" %+.2f)
+    limit=- met=-
+    if [ "$5" != - ]; then limit="<= +$5 $2" && met=$(verdict "$d" "$5"); fi
+    row "$1" "$2" "$b" "$a" "$(calc "$(get off "$3") / $4" %.2f)" "$(calc "$(get peer "$3") / $4" %.2f)" "$d" "$limit" "$met"
+}
+
+# ratio WHAT UNIT COLUMN SCALE PERCENT: agent / base, of the minima and, behind the slash, of the medians. On
+# a busy machine these disagree; then nothing is claimed.
+ratio() {
+    b=$(calc "$(get base "$3") / $4" %.3f) a=$(calc "$(get agent "$3") / $4" %.3f)
+    r=$(calc "$(get agent "$3") / $(get base "$3")" %.4f)
+    m=$(calc "$(get agent $(($3 + 1))) / $(get base $(($3 + 1)))" %.4f)
+    limit=- met=-
+    if [ "$5" != - ]; then
+        limit="<= 1.0$5" met=$(verdict "$r" "1.0$5")
+        [ "$met" = "$(verdict "$m" "1.0$5")" ] || met=unclear
+    fi
+    row "$1" "$2" "$b" "$a" "$(calc "$(get off "$3") / $4" %.3f)" "$(calc "$(get peer "$3") / $4" %.3f)" \
+        "x $r / $m" "$limit" "$met"
+}
+
+bench_malloc() {
+    n=$1
+    for how in hot cold; do
+        "$spawn" -n "$n" -c "$cpu" -d "$dir/out" base "pass:LD_PRELOAD=$build/bench/libpassthrough.so" "agent:$agent" \
+            "off:$agent;CPROF=off" "peer:$peer" -- "$ops" malloc_$how >"$dir/last"
+        limit=2 && [ $how = hot ] || limit=6
+        difference "malloc+free, $how" ns 8 1 $limit
+        p=$(get pass 8)
+        row "... a bare interposer" ns "$p" "$(get agent 8)" "$(get off 8)" - "x $(calc "$(get agent 8) / $p" %.3f)" \
+            "$([ $how = hot ] && echo '<= 1.15' || echo -)" \
+            "$([ $how = hot ] && verdict "$(get agent 8) / $p" 1.15 || echo -)"
+    done
+    [ -n "$jemalloc" ] || return 0
+    "$spawn" -n "$n" -c "$cpu" -d "$dir/out" "base:LD_PRELOAD=$jemalloc" "agent:$agent:$jemalloc" \
+        "off:$agent:$jemalloc;CPROF=off" "peer:LD_PRELOAD=$profiler:$jemalloc;CPUPROFILE=$dir/out/peer" -- \
+        "$ops" malloc_cold >"$dir/last"
+    difference "malloc+free, cold, jemalloc" ns 8 1 6
+}
+
+bench_sample() {
+    for depth in 10 30; do
+        for how in warm cold; do
+            "$spawn" -n "$1" -c "$cpu" -d "$dir/out" base "agent:$agent" -- "$samples" $how $depth >"$dir/last"
+            rm -f "$dir"/out/*
+            limit=- met=-
+            if [ $how$depth = warm30 ]; then limit='<= 3 us' && met=$(verdict "$(get agent 8)" 3); fi
+            row "CPU sample, $depth frames, $how" us "$(get base 8)" "$(get agent 8)" - - \
+                "$(calc "$(get agent 8) - $(get base 8)" %+.2f)" "$limit" "$met"
+        done
+    done
+}
+
+bench_start() {
+    versus "$1" /bin/true
+    difference "start-up of true, CPU" ms 4 1000 1.5
+    difference "start-up of true, wall" ms 2 1000 1.5
+    difference "start-up of true, page faults" "" 6 1 -
+    difference "start-up of true, max RSS" KB 7 1 -
+}
+
+program() {
+    what=$1 && shift
+    versus "$@"
+    ratio "$what, CPU" s 4 1000000 1
+    ratio "$what, wall" s 2 1000000 -
+}
+
+bench_programs() {
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    sh bench/work_c.sh "$([ $short = 1 ] && echo 200 || echo 400)" >"$dir/work.c"
+    program "sqlite3, 1 M rows" "$1" sqlite3 :memory: ".read $PWD/bench/work.sql"
+    program "python3" "$1" "$python" "$PWD/bench/work.py" "$([ $short = 1 ] && echo 2 || echo 5)"
+    program "gcc -O2" "$1" gcc -O2 -c "$dir/work.c" -o /dev/null
+    for what in server clients; do
+        "$spawn" -n "$1" -d "$dir/out" base "agent:BENCH_PRELOAD=$dir/libcprof.so" \
+            "off:BENCH_PRELOAD=$dir/libcprof.so;CPROF=off" \
+            "peer:BENCH_PRELOAD=$profiler;CPUPROFILE=$dir/out/peer" -- \
+            sh "$PWD/bench/work_redis.sh" "$([ $short = 1 ] && echo 100000 || echo 200000)" $what >"$dir/last"
+        rm -f "$dir"/out/*
+        if [ $what = server ]; then ratio "redis-server, CPU" s 8 1 1; else ratio "redis-benchmark, time" s 8 1 -; fi
+    done
+}
+
+bench_dump() {
+    "$spawn" -n "$1" -c "$cpu" -d "$dir/out" "agent:$agent;CPROF_OUT=$dir/out/dump.%n" -- "$samples" dump 10000 >"$dir/last"
+    row "dump of 10,000 stacks of 30" ms - "$(get agent 8)" - - "$(get agent 8)" "<= 100 ms" "$(verdict "$(get agent 8)" 100)"
+    size=$(wc -c <"$dir/out/dump.1")
+    row "... its file" bytes - "$size" - - "$(calc "$size / 10000" %.1f) a stack" - -
+    rm -f "$dir"/out/*
+}
+
+bench_calls() {
+    versus "$1" "$ops" lock && difference "lock+unlock, single-threaded" ns 8 1 1.5
+    versus "$1" "$ops" lock_mt && difference "lock+unlock, multi-threaded" ns 8 1 2
+    versus "$1" "$ops" thread && difference "pthread_create+join" us 8 1000 -
+    versus "$1" "$ops" fork && difference "fork+_exit+waitpid" us 8 1000 -
+    versus "$1" "$ops" sigaction && difference "sigaction" ns 8 1 -
+    versus "$1" "$ops" sigprocmask && difference "sigprocmask" ns 8 1 -
+}
+
+bench_memory() {
+    versus "$1" "$ops" rss
+    difference "RSS at start" KB 9 1 2048
+    one=$(get agent 9) base=$(get base 9) off=$(get off 9) peers=$(get peer 9)
+    versus "$1" "$ops" rss_threads
+    per() { calc "($(get "$1" 9) - $2) / 1000" %.3f; }
+    b=$(per base "$base") a=$(per agent "$one")
+    d=$(calc "$a - $b" %+.3f)
+    row "RSS per thread, of 1,000" KB "$b" "$a" "$(per off "$off")" "$(per peer "$peers")" "$d" "<= +1 KB" "$(verdict "$d" 1)"
+}
+
+# NAME runs runs-when-short
+echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
+for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 memory:9:3; do
+    name=${bench%%:*} runs=${bench#*:}
+    [ -z "$only" ] || [ "$only" = "$name" ] || continue
+    [ $short = 1 ] && runs=${runs#*:} || runs=${runs%:*}
+    bench_$name "$runs"
+done
+
+awk -F'|' 'BEGIN {
+    f = "%-31s %-6s %12s %12s %12s %12s %18s  %-14s %s\n"
+    printf f, "what", "unit", "base", "agent", "CPROF=off", "libprofiler", "agent to base", "budget", "verdict"
+} { printf f, $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$table"
+cat <<END
+Load at the end: $(cut -d' ' -f1-3 /proc/loadavg). Minimum of N interleaved runs (memory and page faults: median; N = 7 to 9, 500 for start-up, fewer with --short).
+Behind a slash: of the medians. "unclear": the two disagree, the machine was too busy to tell.
+In the rows that begin with "...", base is the thing named. libprofiler is gperftools' at 100 Hz.
+END

@@ -1,0 +1,7 @@
+CREATE TABLE t(id INTEGER PRIMARY KEY, k INTEGER, name TEXT);
+INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+  SELECT i, (i * 7919) % 100003, 'name-' || i FROM n;
+CREATE INDEX t_k ON t(k);
+SELECT count(*), sum(length(name)) FROM t WHERE k BETWEEN 1000 AND 50000;
+SELECT k % 10, count(*), max(name) FROM t GROUP BY 1 ORDER BY 2;
+SELECT count(*) FROM t a JOIN t b ON a.k = b.k WHERE a.id < 20000;
