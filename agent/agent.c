@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "agent/capture.h"
 #include "agent/dump.h"
 #include "agent/kind.h"
 #include "agent/proc.h"
@@ -174,13 +175,13 @@ void agent_stand_down(const char *why) {
 /* Ours are the first registered, hence the last to run before fork and the first after it: handlers
  * of the host that allocate or lock find the agent at work. */
 void agent_fork_prepare(void) {
-    kind_cpu_gate(false);
+    capture_gate(false);
     pool_fork_prepare();
 }
 
 void agent_fork_parent(void) {
     pool_fork_release();
-    kind_cpu_gate(true);
+    capture_gate(true);
 }
 
 /* The tables were wiped by the kernel; what points into them is forgotten here. Names, options and
@@ -198,6 +199,7 @@ static void start_anew(void) {
     agent.walks = agent.walks_complete = 0;
     dump_reset();
     unwind_reset();
+    capture_reset();
     self.pending = 0;
     self.thread = thread_add(agent.pid, false, 0);
     for (unsigned id = 0; id < KIND_COUNT; id++)
@@ -209,7 +211,7 @@ static void start_anew(void) {
 }
 
 void agent_fork_child_raw(void) {
-    kind_cpu_gate(true);
+    capture_gate(true);
     if (agent_on())
         start_anew();
 }

@@ -38,5 +38,3 @@ void kinds_thread_end(struct thread *t);
 bool kind_cpu_sample(siginfo_t *si, void *context);
 /* Every timer must use another signal from now on. */
 void kind_cpu_signal_changed(int signal);
-/* Waits until no thread walks a stack, and keeps it so until open: around fork. */
-void kind_cpu_gate(bool open);

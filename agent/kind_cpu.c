@@ -24,16 +24,14 @@
 #include <ucontext.h>
 
 #include "agent/agent.h"
+#include "agent/capture.h"
 #include "agent/freeze.h"
-#include "agent/self.h"
 #include "agent/timer.h"
-#include "agent/unwind.h"
 #include "common/chains.h"
 #include "common/hash.h"
 #include "common/sys.h"
 
 enum { VALUE_SAMPLES, VALUE_CPU };
-enum { WALK_STACKS = 64, WALK_STACK_SIZE = 64 << 10, MAX_DEPTH = 2048 };
 
 /* Time of threads that began in `start` and that no sample stands for yet. */
 struct purse {
@@ -48,12 +46,8 @@ static struct {
     unsigned timer_limit; /* half of RLIMIT_SIGPENDING: the other half is the host's */
     struct table table;
     struct chains purses;
-    atomic_uint_fast64_t free_stacks; /* a bit for each stack that nobody walks on */
-    char *_Atomic stacks[WALK_STACKS];
-    atomic_uint walking;    /* threads on such a stack */
     bool started;           /* what threads did before is not in any row */
     atomic_bool complained; /* about a timer that was refused */
-    atomic_bool closed;     /* a fork is under way: nobody begins a walk */
     atomic_uint_fast64_t samples;
     uint64_t written; /* samples at the last file */
 } cpu;
@@ -137,54 +131,18 @@ static void purse_empty(struct link *l, void *arg) {
         row_add(r ? r : row_unsampled(NULL, p->start), VALUE_CPU, (int64_t)ns);
 }
 
-/* A stack for one walk, mapped when first used; -1 if all are taken. */
-static int walk_stack_take(void) {
-    uint64_t bits = atomic_load(&cpu.free_stacks);
-    int i;
-    do {
-        if (!bits)
-            return -1;
-        i = __builtin_ctzll(bits);
-    } while (!atomic_compare_exchange_weak(&cpu.free_stacks, &bits, bits & (bits - 1)));
-    if (!atomic_load(&cpu.stacks[i]))
-        atomic_store(&cpu.stacks[i], sys_map(WALK_STACK_SIZE));
-    if (atomic_load(&cpu.stacks[i]))
-        return i;
-    atomic_fetch_or(&cpu.free_stacks, (uint64_t)1 << i);
-    return -1;
-}
-
 struct sample {
     struct thread *thread;
-    const ucontext_t *context;
     uint64_t ns;
 };
 
-static void sample_add(const struct sample *s, const uint64_t *pcs, unsigned n) {
+static void sample_add(void *arg, const uint64_t *pcs, unsigned n) {
+    const struct sample *s = arg;
     struct row *r = row_of(s->thread, pcs, n, true);
     row_add(r, VALUE_SAMPLES, 1);
     row_add(r, VALUE_CPU, (int64_t)s->ns);
     atomic_store(&s->thread->last, r);
     purse_spend(s->thread, pcs, n);
-}
-
-/* On the agent's own stack. */
-static void sample_walk(void *arg) {
-    const struct sample *s = arg;
-    uint64_t pcs[MAX_DEPTH];
-    struct walk w;
-    walk_init(&w, s->context, pcs, agent.options.depth);
-    w.plain_only = s->thread->adopted;
-    w.plain_lo = sys_context_sp(s->context);
-    w.plain_n = thread_stack_reach(s->thread, w.plain_lo);
-    unwind_walk(&w);
-    sample_add(s, pcs, w.n);
-}
-
-static void sample_leaf(const struct sample *s) {
-    const uint64_t pcs[] = {unwind_pc(s->context), frame_special(FRAME_NOT_WALKED)};
-    sample_add(s, pcs, 2);
-    agent_drop(DROP_NO_STACK);
 }
 
 /* One-shot, so that each arming may vary by 10 %: a fixed period falls into step with periodic
@@ -195,23 +153,10 @@ static uint64_t next_expiry(struct thread *t) {
 }
 
 static void sample_take(struct thread *t, void *context) {
-    struct sample s = {.thread = t, .context = context};
+    struct sample s = {.thread = t};
     s.ns = charge(t, sys_clock_ns(CLOCK_THREAD_CPUTIME_ID));
     atomic_fetch_add_explicit(&cpu.samples, 1, memory_order_relaxed);
-    atomic_fetch_add(&cpu.walking, 1);
-    int stack = atomic_load(&cpu.closed) ? -1 : walk_stack_take();
-    if (stack < 0) {
-        sample_leaf(&s);
-    } else {
-        bool own_tls = !t->adopted;
-        if (own_tls)
-            self_enter();
-        sys_call_on_stack(atomic_load(&cpu.stacks[stack]) + WALK_STACK_SIZE, sample_walk, &s);
-        if (own_tls)
-            self_leave();
-        atomic_fetch_or(&cpu.free_stacks, (uint64_t)1 << stack);
-    }
-    atomic_fetch_sub(&cpu.walking, 1);
+    capture_context(t, context, sample_add, &s);
     timer_arm(atomic_load(&t->timer), next_expiry(t));
 }
 
@@ -224,12 +169,6 @@ bool kind_cpu_sample(siginfo_t *si, void *context) {
     if (agent_on() && atomic_load_explicit(&t->tid, memory_order_acquire) == sys_gettid())
         sample_take(t, context);
     return true;
-}
-
-void kind_cpu_gate(bool open) {
-    atomic_store(&cpu.closed, !open);
-    for (int tries = 0; !open && atomic_load(&cpu.walking) && tries < 10000; tries++)
-        sys_yield();
 }
 
 static void timer_end(struct thread *t) {
@@ -304,7 +243,6 @@ void kind_cpu_signal_changed(int signal) {
 
 static int start(uint64_t hz) {
     cpu.period_ns = 1000000000u / hz;
-    cpu.free_stacks = ~(uint64_t)0;
     struct rlimit64 limit = {0};
     sys_call_4(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit);
     cpu.timer_limit = limit.rlim_cur / 2 > 0x7fffffff ? 0x7fffffff : (unsigned)(limit.rlim_cur / 2);
@@ -321,8 +259,6 @@ static void stop(void) { each_thread(timer_end); }
 static void reset(void) {
     memset(&cpu.table, 0, sizeof cpu.table);
     memset(&cpu.purses, 0, sizeof cpu.purses);
-    cpu.free_stacks = ~(uint64_t)0;
-    cpu.walking = 0;
     cpu.samples = cpu.written = 0;
     each_thread(thread_begin);
 }

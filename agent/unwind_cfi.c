@@ -264,13 +264,7 @@ struct trial {
 static __attribute__((noinline)) void trial_walk(struct trial *t) {
     struct walk w;
     ucontext_t c;
-    greg_t *g = c.uc_mcontext.gregs;
-    memset(&c, 0, sizeof c);
-    __asm__ volatile("leaq 0(%%rip), %%rax\n\t"
-                     "movq %%rax, %0\n\tmovq %%rsp, %1\n\tmovq %%rbp, %2\n\tmovq %%rbx, %3\n\t"
-                     : "=m"(g[REG_RIP]), "=m"(g[REG_RSP]), "=m"(g[REG_RBP]), "=m"(g[REG_RBX])
-                     :
-                     : "rax");
+    sys_context_here(&c);
     walk_init(&w, &c, t->pcs, sizeof t->pcs / sizeof t->pcs[0]);
     t->expected[0] = (uint64_t)__builtin_return_address(0);
     cfi_walk(&w);

@@ -42,3 +42,23 @@ static inline uint64_t sys_context_sp(const ucontext_t *c) { return (uint64_t)c-
 static inline uint64_t sys_context_frame(const ucontext_t *c) {
     return (uint64_t)c->uc_mcontext.regs[29];
 }
+/* Where this function is now, for a walk of its callers: what they keep across calls stands in
+ * c, the other registers are zero. */
+static inline __attribute__((always_inline)) void sys_context_here(ucontext_t *c) {
+    unsigned long long *r = c->uc_mcontext.regs;
+    unsigned long pc, sp;
+    __builtin_memset(r, 0, sizeof c->uc_mcontext.regs);
+    __asm__ volatile("adr %[pc], .\n\t"
+                     "mov %[sp], sp\n\t"
+                     "stp x19, x20, [%[r], #152]\n\t"
+                     "stp x21, x22, [%[r], #168]\n\t"
+                     "stp x23, x24, [%[r], #184]\n\t"
+                     "stp x25, x26, [%[r], #200]\n\t"
+                     "stp x27, x28, [%[r], #216]\n\t"
+                     "stp x29, x30, [%[r], #232]"
+                     : [pc] "=&r"(pc), [sp] "=&r"(sp)
+                     : [r] "r"(r)
+                     : "memory");
+    c->uc_mcontext.pc = pc;
+    c->uc_mcontext.sp = sp;
+}

@@ -44,3 +44,23 @@ static inline uint64_t sys_context_sp(const ucontext_t *c) {
 static inline uint64_t sys_context_frame(const ucontext_t *c) {
     return (uint64_t)c->uc_mcontext.gregs[REG_RBP];
 }
+/* Where this function is now, for a walk of its callers: what they keep across calls stands in
+ * c, the other registers are zero. */
+static inline __attribute__((always_inline)) void sys_context_here(ucontext_t *c) {
+    greg_t *g = c->uc_mcontext.gregs;
+    __builtin_memset(g, 0, sizeof c->uc_mcontext.gregs);
+    __asm__ volatile("leaq 0(%%rip), %%rax\n\t"
+                     "movq %%rax, %c[pc](%[g])\n\t"
+                     "movq %%rsp, %c[sp](%[g])\n\t"
+                     "movq %%rbp, %c[bp](%[g])\n\t"
+                     "movq %%rbx, %c[bx](%[g])\n\t"
+                     "movq %%r12, %c[r12](%[g])\n\t"
+                     "movq %%r13, %c[r13](%[g])\n\t"
+                     "movq %%r14, %c[r14](%[g])\n\t"
+                     "movq %%r15, %c[r15](%[g])"
+                     :
+                     : [g] "r"(g), [pc] "i"(8 * REG_RIP), [sp] "i"(8 * REG_RSP),
+                       [bp] "i"(8 * REG_RBP), [bx] "i"(8 * REG_RBX), [r12] "i"(8 * REG_R12),
+                       [r13] "i"(8 * REG_R13), [r14] "i"(8 * REG_R14), [r15] "i"(8 * REG_R15)
+                     : "rax", "memory");
+}
