@@ -109,17 +109,33 @@ no_memory:
     return 0;
 }
 
-static void sample_labels(struct freeze *f, struct snapshot_sample *to, const struct who *who) {
-    struct snapshot_label *l = snapshot_alloc(&f->snapshot, 2 * sizeof *l);
+static void label_add(struct freeze *f, struct snapshot_sample *to, struct snapshot_label *at,
+                      const struct snapshot_label *l) {
+    at[to->n_labels] = *l;
+    if (l->str && !(at[to->n_labels].str = snapshot_text(&f->snapshot, l->str, strlen(l->str))))
+        f->no_memory = true;
+    else
+        to->n_labels++;
+}
+
+/* The kind's own labels, then the thread's. */
+static void sample_labels(struct freeze *f, struct snapshot_sample *to, const struct who *who,
+                          const struct snapshot_label *own, unsigned n_own) {
+    struct snapshot_label *l = snapshot_alloc(&f->snapshot, (n_own + 2) * sizeof *l);
     if (!l) {
         f->no_memory = true;
         return;
     }
     to->labels = l;
-    if (who->name[0])
-        l[to->n_labels++] = (struct snapshot_label){
-            .key = "thread", .str = snapshot_text(&f->snapshot, who->name, strnlen(who->name, 15))};
-    l[to->n_labels++] = (struct snapshot_label){.key = "tid", .num = who->tid};
+    for (unsigned i = 0; i < n_own; i++)
+        label_add(f, to, l, &own[i]);
+    if (!who)
+        return;
+    char name[sizeof who->name + 1] = "";
+    memcpy(name, who->name, strnlen(who->name, sizeof who->name - 1));
+    if (name[0])
+        label_add(f, to, l, &(struct snapshot_label){.key = "thread", .str = name});
+    label_add(f, to, l, &(struct snapshot_label){.key = "tid", .num = who->tid});
 }
 
 void freeze_begin(struct freeze *f, const struct kind_info *kind) {
@@ -136,7 +152,8 @@ void freeze_begin(struct freeze *f, const struct kind_info *kind) {
         mapping_of(f, exe);
 }
 
-void freeze_row(struct freeze *f, const struct row *row, const int64_t *values) {
+void freeze_row_labelled(struct freeze *f, const struct row *row, const int64_t *values,
+                         const struct snapshot_label *labels, unsigned n_labels) {
     struct snapshot *s = &f->snapshot;
     bool empty = true;
     for (unsigned i = 0; i < s->n_values; i++)
@@ -158,8 +175,12 @@ void freeze_row(struct freeze *f, const struct row *row, const int64_t *values) 
         locations[i] = location_of(f, pcs[i]);
     for (unsigned i = 0; i < s->n_values; i++)
         to->values[i] = values[i];
-    if (row->who)
-        sample_labels(f, to, row->who);
+    if (row->who || n_labels)
+        sample_labels(f, to, row->who, labels, n_labels);
+}
+
+void freeze_row(struct freeze *f, const struct row *row, const int64_t *values) {
+    freeze_row_labelled(f, row, values, NULL, 0);
 }
 
 void freeze_window(struct freeze *f, struct row *row) {

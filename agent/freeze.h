@@ -21,6 +21,10 @@ struct freeze {
 void freeze_begin(struct freeze *f, const struct kind_info *kind);
 /* Adds a row with these values; a row of zeros is left out. */
 void freeze_row(struct freeze *f, const struct row *row, const int64_t *values);
+/* The same with labels of the kind's own in front of the thread's; keys are constants, texts are
+ * copied. */
+void freeze_row_labelled(struct freeze *f, const struct row *row, const int64_t *values,
+                         const struct snapshot_label *labels, unsigned n_labels);
 /* Adds what the row gained since the last file, and marks it as written. */
 void freeze_window(struct freeze *f, struct row *row);
 /* Names what no file and no perf map could name, so that nothing shows as a bare "<unknown>". */

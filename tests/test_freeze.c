@@ -77,6 +77,23 @@ Test(freeze, threads_become_labels, .init = begin) {
     cr_assert_eq(s[1].n_labels, 1);
 }
 
+Test(freeze, labels_of_the_kind_come_before_those_of_the_thread, .init = begin) {
+    const struct who named = {77, "worker"};
+    const uint64_t pc = own_code(0);
+    const int64_t values[KIND_MAX_VALUES] = {1, 1};
+    char lock[] = "queue+0x10";
+    const struct snapshot_label own[] = {{.key = "lock", .str = lock},
+                                         {.key = "bytes", .num = 48, .unit = "bytes"}};
+    freeze_row_labelled(&f, row(&pc, 1, &named), values, own, 2);
+    lock[0] = 'x';
+    const struct snapshot_sample *s = &f.snapshot.samples[0];
+    cr_assert_eq(s->n_labels, 4);
+    cr_assert_str_eq(s->labels[0].str, "queue+0x10");
+    cr_assert_eq(s->labels[1].num, 48);
+    cr_assert_str_eq(s->labels[2].key, "thread");
+    cr_assert_eq(s->labels[3].num, 77);
+}
+
 Test(freeze, frames_that_are_no_code_have_names, .init = begin) {
     const uint64_t pcs[] = {frame_special(FRAME_UNSAMPLED), 0x7000};
     const int64_t values[KIND_MAX_VALUES] = {0, 9};
