@@ -18,6 +18,7 @@ me=run
 
 need_for_tests() {
     need_program python3 python3
+    need_program c++ g++
     need_program gdb gdb
     need_program strace strace
     need_program xz xz-utils
