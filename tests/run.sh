@@ -19,6 +19,8 @@ me=run
 need_for_tests() {
     need_program python3 python3
     need_program c++ g++
+    need_program clang clang
+    need_package libclang-rt-14-dev
     need_program gdb gdb
     need_program strace strace
     need_program xz xz-utils
