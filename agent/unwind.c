@@ -38,13 +38,12 @@ void unwind_reset(void) {
         engine->reset();
 }
 
-void unwind_walk(struct walk *w) {
+static void finish(struct walk *w) {
     static const enum drop causes[] = {
         [WALK_CUT] = DROP_TRUNCATED,         [WALK_NOT_CODE] = DROP_NOT_CODE,
         [WALK_UNREADABLE] = DROP_UNREADABLE, [WALK_NO_RULE] = DROP_NO_RULE,
         [WALK_ENDLESS] = DROP_ENDLESS,
     };
-    (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk(w);
     if (w->seen > w->cap - 2)
         agent_drop(DROP_DEPTH);
     atomic_fetch_add_explicit(&agent.walks, 1, memory_order_relaxed);
@@ -53,6 +52,21 @@ void unwind_walk(struct walk *w) {
     else
         agent_drop(causes[w->end]);
     walk_finish(w);
+}
+
+void unwind_walk(struct walk *w) {
+    (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk(w);
+    finish(w);
+}
+
+/* Not a matter of the engine: frame pointers need the register that is not known, and libunwind
+ * knows no way without it. */
+void unwind_remote(struct walk *w, uint64_t pc, uint64_t sp) {
+    w->pc = pc;
+    w->sp = sp;
+    w->plain_n = 0;
+    walk_remote(w);
+    finish(w);
 }
 
 static void reverse(uint64_t *at, unsigned n) {
@@ -91,14 +105,19 @@ static struct peek_window *window_fill(struct walk *w, uint64_t address) {
     return v;
 }
 
+/* An address near the end of all is far from every window, too. */
+static bool window_holds(const struct peek_window *v, uint64_t address) {
+    return v->n >= 8 && address - v->at <= v->n - 8;
+}
+
 bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word) {
     struct peek_window *v = NULL;
     for (unsigned i = 0; i < PEEK_WINDOWS && !v; i++)
-        if (address >= w->windows[i].at && address + 8 <= w->windows[i].at + w->windows[i].n)
+        if (window_holds(&w->windows[i], address))
             v = &w->windows[i];
     if (!v) {
         v = window_fill(w, address);
-        if (address + 8 > v->at + v->n)
+        if (!window_holds(v, address))
             return false;
     }
     v->used = ++w->clock;
