@@ -33,6 +33,7 @@ need_for_tests() {
     need_program nginx nginx-light
     need_program wrk wrk
     need_program sqlite3 sqlite3
+    need_program openssl openssl
     need_program node nodejs
     need_program rustc rustc
     need_program javac default-jdk-headless

@@ -1,10 +1,8 @@
 # Sourced: what the profiles in a folder say of their walks. Counts run on from file to file of a process, so that
-# the last one of each has the sums.
-
-strict=$(cd "$(dirname "$0")/.." && pwd)/strict_pprof.py
+# the last one of each has the sums. $tests is the folder this file is in.
 
 # comments FILE: one per line
-comments() { python3 "$strict" --comment '' "$1"; }
+comments() { python3 "$tests/strict_pprof.py" --comment '' "$1"; }
 
 # walks_in FOLDER: "walks complete" over every process that left a profile there
 walks_in() {

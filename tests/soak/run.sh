@@ -13,7 +13,8 @@ build=$(cd "$1" && pwd)
 seconds=${2:-600}
 engines=${3:-both}
 [ "$engines" = both ] && engines="cfi libunwind"
-. "$(dirname "$0")/../walks.sh"
+tests=$(cd "$(dirname "$0")/.." && pwd)
+. "$tests/walks.sh"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 passed=0
