@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/registered.h"
 #include "common/sys.h"
 
 enum { LOOK_AROUND = 512, RECORDS = 4096, BUILD_AT_ONCE = 64 << 10, BUILD_MAX = 256 << 20 };
@@ -96,6 +97,9 @@ static bool open_record(struct walk *w, const struct module *m, uint64_t pc, str
 bool rules_row(struct walk *w, uint64_t pc, struct cfi_entry *ret_entry, struct cfi_row *ret_row,
                uint8_t *buf, size_t cap) {
     const struct module_range *r = module_range_find(pc);
+    struct registered_place p;
+    if (!(r && r->module && r->module->eh_lo) && registered_find(pc, &p))
+        return registered_entry(&p, pc, ret_entry) && cfi_entry_row(ret_entry, pc, ret_row);
     return r && r->module && open_record(w, r->module, pc, ret_entry, buf, cap) &&
            cfi_entry_row(ret_entry, pc, ret_row);
 }
@@ -191,15 +195,59 @@ static uint32_t rule_in(struct walk *w, struct module *m, uint64_t pc) {
                : in_gap(pc, cfi_kind(cfi_table_find(t, pc + 1)) != CFI_BY_FRAME);
 }
 
-uint32_t rules_find_slow(struct walk *w, uint64_t pc) {
-    const struct module_range *r = walk_is_code(pc) ? module_range_find(pc) : NULL;
-    struct module *m = r ? (struct module *)r->module : NULL;
-    if (!r)
-        return cfi_rule(CFI_NOTHING, 0, 0);
-    uint32_t rule =
-        m && m->eh_lo ? rule_in(w, m, pc) : unless_trampoline(pc, cfi_rule(CFI_BY_FRAME, 0, 0));
+/* The address that an entry at this place in the cache belongs to. */
+static uint64_t address_of(unsigned place, uint64_t entry) {
+    uint64_t upper = entry >> 32;
+    return upper << RULES_BITS | ((place ^ upper) % RULES);
+}
+
+static void forget(unsigned place, uint64_t lo, uint64_t hi) {
+    uint64_t e = atomic_load_explicit(&rules.at[place], memory_order_relaxed);
+    uint64_t pc = address_of(place, e);
+    if (e && pc >= lo && pc < hi)
+        atomic_compare_exchange_strong(&rules.at[place], &e, 0);
+}
+
+void rules_forget(uint64_t lo, uint64_t hi) {
+    if (hi - lo < RULES)
+        for (uint64_t pc = lo; pc < hi; pc++)
+            forget((unsigned)(rules_slot(pc) - rules.at), pc, pc + 1);
+    else
+        for (unsigned i = 0; i < RULES; i++)
+            forget(i, lo, hi);
+}
+
+static void keep(const struct walk *w, uint64_t pc, uint32_t rule) {
     if (pc >> (32 + RULES_BITS) == 0)
         atomic_store_explicit(rules_slot(pc), pc >> RULES_BITS << 32 | rule << 4 | w->generation,
                               memory_order_relaxed);
+}
+
+/* Of code that was registered. Its end forgets what is in the cache, so either it sees our entry or
+ * we see the end. */
+static uint32_t rule_registered(const struct walk *w, const struct registered_place *p,
+                                uint64_t pc) {
+    const uint32_t gap = cfi_rule(CFI_BY_FRAME, 0, 0);
+    uint32_t rule = registered_rule(p, pc);
+    rule = rule == gap ? unless_trampoline(pc, rule) : rule;
+    keep(w, pc, rule);
+    if (registered_holds(p))
+        return rule;
+    rules_forget(pc, pc + 1);
+    return gap;
+}
+
+uint32_t rules_find_slow(struct walk *w, uint64_t pc) {
+    const struct module_range *r = module_range_find(pc);
+    struct registered_place p;
+    if (!(r && r->module && r->module->eh_lo) && registered_find(pc, &p))
+        return rule_registered(w, &p, pc);
+    r = r ? r : walk_is_code(pc) ? module_range_find(pc) : NULL;
+    if (!r)
+        return cfi_rule(CFI_NOTHING, 0, 0);
+    struct module *m = (struct module *)r->module;
+    uint32_t rule =
+        m && m->eh_lo ? rule_in(w, m, pc) : unless_trampoline(pc, cfi_rule(CFI_BY_FRAME, 0, 0));
+    keep(w, pc, rule);
     return rule;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/registered.h"
 #include "common/sys.h"
 
 static const struct unwinder *engine = &unwind_fp;
@@ -126,7 +127,9 @@ bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word) {
 }
 
 bool walk_is_code(uint64_t pc) {
-    return module_range_find(pc) || (modules_refresh_now_and_then() && module_range_find(pc));
+    struct registered_place p;
+    return module_range_find(pc) || registered_find(pc, &p) ||
+           (modules_refresh_now_and_then() && module_range_find(pc));
 }
 
 uint64_t unwind_pc(const ucontext_t *context) { return sys_context_pc(context); }

@@ -1,0 +1,44 @@
+/* Stacks of whole programs in awkward places: all of them reach main. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/e2e.h"
+
+#define FAST "CPROF=cpu=1000hz"
+
+/* The same output as without us, and at least that part of the time below main and the function. */
+static void reaches_main(const char *command, const char *function, double part) {
+    struct e2e r = e2e_same(FAST, command);
+    char question[64];
+    snprintf(question, sizeof question, "--share %s", function);
+    double below = e2e_ask(&r, "*", question), whole = e2e_ask(&r, "*", "--share main");
+    cr_expect(below >= part, "%s: %.3f below %s", command, below, function);
+    cr_expect(whole >= part, "%s: %.3f below main", command, whole);
+    e2e_done(&r);
+}
+
+Test(stacks_e2e, registered_code_without_frame_pointers) {
+    reaches_main("jit burn 300", "jit_caller", 0.95);
+}
+Test(stacks_e2e, registered_code_and_a_registrar_that_came_with_a_plugin) {
+    reaches_main("jit_late burn 300", "jit_caller", 0.95);
+}
+Test(stacks_e2e, a_place_used_again_by_a_function_with_another_frame) {
+    reaches_main("jit reuse 600", "jit_caller", 0.95);
+}
+Test(stacks_e2e, threads_that_register_and_throw_away_all_the_time) {
+    struct e2e r = e2e_same(FAST, "jit storm 300");
+    e2e_done(&r);
+    r = e2e_same(FAST, "jit_late storm 300");
+    e2e_done(&r);
+}
+Test(stacks_e2e, what_was_registered_reaches_the_real_registrar) {
+    struct e2e r = e2e_same("", "jit ask");
+    cr_expect_str_eq(r.out, "before 0\nmeanwhile 1\nafter 0\ndone\n");
+    e2e_done(&r);
+    r = e2e_same("", "jit_late ask");
+    cr_expect_str_eq(r.out, "before 0\nmeanwhile 1\nafter 0\ndone\n");
+    e2e_done(&r);
+}
