@@ -24,6 +24,9 @@
 
 enum { WORDS = 64, GO_ONE_BY_ONE = 6 };
 
+/* Its folder, beside its output. */
+#define RUN "/run"
+
 unsigned e2e_timeout_s = 600;
 
 static const char *agent(void) {
@@ -298,9 +301,12 @@ static double children_ns(void) {
 static struct e2e run(bool preload, const char *env_text, const char *command) {
     struct e2e r = {.status = -1};
     const char *tmp = getenv("TMPDIR");
-    snprintf(r.dir, sizeof r.dir, "%s/cprof-e2e-XXXXXX", tmp ? tmp : "/tmp");
-    cr_assert(mkdtemp(r.dir), "mkdtemp: %s", strerror(errno));
-    chmod(r.dir, 0755);
+    /* One folder for all that a run makes: who tidies up a temporary folder takes the files in it
+     * first. */
+    snprintf(r.dir, sizeof r.dir - sizeof RUN, "%s/cprof-e2e-XXXXXX", tmp ? tmp : "/tmp");
+    cr_assert(mkdtemp(r.dir) && chmod(r.dir, 0755) == 0, "%s: %s", r.dir, strerror(errno));
+    strcat(r.dir, RUN);
+    cr_assert(mkdir(r.dir, 0755) == 0 && chmod(r.dir, 0755) == 0, "%s: %s", r.dir, strerror(errno));
     cr_assert(!preload || access(agent(), R_OK) == 0, "no agent at %s", agent());
     char *env[WORDS], *argv[WORDS], *env_copy = strdup(env_text), *argv_copy = strdup(command);
     size_t n_env = words(env_copy, env);
@@ -321,7 +327,7 @@ static struct e2e run(bool preload, const char *env_text, const char *command) {
     r.out = slurp(path);
     snprintf(path, sizeof path, "%s.err", r.dir);
     r.err = slurp(path);
-    cr_assert(r.out && r.err, "output of '%s' is gone", command);
+    cr_assert(r.out && r.err, "output of '%s' is gone: %s: %s", command, path, strerror(errno));
     split_log(&r);
     find_profiles(&r);
     return r;
@@ -392,13 +398,9 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 }
 
 void e2e_done(struct e2e *r) {
-    char path[256];
     if (!getenv("CPROF_TEST_KEEP")) {
+        r->dir[strlen(r->dir) - strlen(RUN)] = '\0';
         nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-        snprintf(path, sizeof path, "%s.out", r->dir);
-        unlink(path);
-        snprintf(path, sizeof path, "%s.err", r->dir);
-        unlink(path);
     }
     for (size_t i = 0; i < r->n_profiles; i++)
         free(r->profiles[i]);
