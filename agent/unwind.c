@@ -39,7 +39,7 @@ void unwind_reset(void) {
         engine->reset();
 }
 
-static void finish(struct walk *w) {
+static void count(const struct walk *w) {
     static const enum drop causes[] = {
         [WALK_CUT] = DROP_TRUNCATED,         [WALK_NOT_CODE] = DROP_NOT_CODE,
         [WALK_UNREADABLE] = DROP_UNREADABLE, [WALK_NO_RULE] = DROP_NO_RULE,
@@ -52,12 +52,65 @@ static void finish(struct walk *w) {
         atomic_fetch_add_explicit(&agent.walks_complete, 1, memory_order_relaxed);
     else
         agent_drop(causes[w->end]);
+}
+
+/*
+ * Libraries that came after load may have gone, and others come in their place, since the list of
+ * modules was read: the walk was by the wrong rules then, and would get the wrong names. Each such
+ * module met is asked for its mark. False if one has changed; at the second try its frames are
+ * given up. Frames in the right one are told from those of its forerunners. Where all libraries
+ * were there at load: two loads.
+ */
+struct asked {
+    const struct module *modules[8]; /* that hold; the latest few */
+    unsigned n;
+};
+
+static bool holds(struct asked *a, const struct module *m) {
+    for (unsigned i = 0; i < 8; i++)
+        if (a->modules[i] == m)
+            return true;
+    if (!module_holds(m))
+        return false;
+    a->modules[a->n++ % 8] = m;
+    return true;
+}
+
+static bool settle(struct walk *w, bool second) {
+    const struct module_list *l =
+        atomic_load_explicit(&agent.modules.current, memory_order_acquire);
+    uint64_t lo = l ? l->passing_lo : UINT64_MAX, hi = l ? l->passing_hi : 0;
+    struct asked asked = {0};
+    for (unsigned i = 0; i < w->n && lo < hi; i++) {
+        if (w->pcs[i] < lo || w->pcs[i] >= hi)
+            continue;
+        const struct module_range *r = module_range_find(w->pcs[i]);
+        const struct module *m = r ? r->module : NULL;
+        if (!m || m->pinned)
+            continue;
+        bool right = holds(&asked, m);
+        if (!right && !second)
+            return false;
+        w->pcs[i] = right ? frame_of_tenant(w->pcs[i], m->tenant) : frame_special(FRAME_UNKNOWN);
+    }
+    return true;
+}
+
+static void walk_and_settle(struct walk *w, void (*walk)(struct walk *w)) {
+    walk(w);
     walk_finish(w);
+    if (!settle(w, false)) {
+        modules_refresh(false);
+        w->seen = 0;
+        walk(w);
+        walk_finish(w);
+        settle(w, true);
+    }
+    count(w);
 }
 
 void unwind_walk(struct walk *w) {
-    (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk(w);
-    finish(w);
+    walk_and_settle(w, (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk);
 }
 
 /* Not a matter of the engine: frame pointers need the register that is not known, and libunwind
@@ -66,8 +119,7 @@ void unwind_remote(struct walk *w, uint64_t pc, uint64_t sp) {
     w->pc = pc;
     w->sp = sp;
     w->plain_n = 0;
-    walk_remote(w);
-    finish(w);
+    walk_and_settle(w, walk_remote);
 }
 
 static void reverse(uint64_t *at, unsigned n) {

@@ -42,3 +42,13 @@ Test(stacks_e2e, what_was_registered_reaches_the_real_registrar) {
     cr_expect_str_eq(r.out, "before 0\nmeanwhile 1\nafter 0\ndone\n");
     e2e_done(&r);
 }
+
+/* Each at the other's place: half of the time each, as there was, and nothing anywhere else. */
+Test(stacks_e2e, a_library_in_the_place_of_another_has_its_own_names) {
+    struct e2e r = e2e_same(FAST, "swap 20 40");
+    cr_assert_str_eq(r.out, "moved 0\n", "the loader chose other places: %s", r.out);
+    double a = e2e_ask(&r, "*", "--share swap_a"), b = e2e_ask(&r, "*", "--share swap_b");
+    cr_expect(a > 0.42 && a < 0.56, "swap_a has %.3f", a);
+    cr_expect(b > 0.42 && b < 0.56, "swap_b has %.3f", b);
+    e2e_done(&r);
+}
