@@ -66,6 +66,12 @@ struct cfi_row {
     int32_t value[CFI_REGS];
 };
 
+/* In a function that installs the registers of a landing pad: only those save rax and rdx (0, 1).
+ */
+static inline bool cfi_row_lands(const struct cfi_row *row) {
+    return row->how[0] == CFI_AT && row->how[1] == CFI_AT;
+}
+
 /*
  * A rule: kind, CFA offset / 8, and (CFA - address of the saved RBP) / 8, 0 meaning that RBP is the
  * caller's. The return address is at CFA - 8. What does not fit is CFI_FULL: interpret anew, all

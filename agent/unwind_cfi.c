@@ -50,20 +50,27 @@ static uint32_t walk_simple(struct unwound *f) {
     return rule;
 }
 
-static void cfi_walk(struct walk *w) {
-    struct unwound f = {.w = w};
+static void walk_on(struct unwound *f) {
+    struct walk *w = f->w;
     uint32_t rule;
-    rules_begin(w);
-    unwound_begin(&f);
     do {
-        rule = f.thorough ? rules_find(w, unwound_place(&f)) : walk_simple(&f);
-        if (cfi_kind(rule) == CFI_NOTHING && w->end != WALK_NOT_CODE && !f.thorough)
+        rule = f->thorough ? rules_find(w, unwound_place(f)) : walk_simple(f);
+        if (cfi_kind(rule) == CFI_NOTHING && w->end != WALK_NOT_CODE && !f->thorough)
             return;
         if (w->seen > UNWOUND_STEPS) {
             w->end = WALK_ENDLESS;
             return;
         }
-    } while (unwound_step(&f, rule));
+    } while (unwound_step(f, rule));
+}
+
+static void cfi_walk(struct walk *w) {
+    struct unwound f = {.w = w};
+    rules_begin(w);
+    unwound_begin(&f);
+    do
+        walk_on(&f);
+    while (unwound_land(&f));
 }
 
 /* Self-test: four functions of ours, walked from the innermost.

@@ -7,7 +7,7 @@
 #include "agent/stack.h"
 #include "common/sys.h"
 
-enum { MAX_TURNS = 64, ALL = (1 << CFI_REGS) - 1 };
+enum { MAX_TURNS = 64, LAND_BYTES = 64 << 10, ALL = (1 << CFI_REGS) - 1 };
 
 /* rax rdx rcx rbx rsi rdi rbp rsp r8-r15 rip: what each DWARF number is in a ucontext. */
 static const uint8_t greg[CFI_REGS] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
@@ -125,7 +125,46 @@ void unwound_begin(struct unwound *f) {
     f->m.arg = f->w;
     f->exact = true;
     f->turns = 0;
+    f->landing.seen = 0;
     f->w->seen = f->w->guessed = 0;
+}
+
+/*
+ * The end of _Unwind_RaiseException and its kind, the only functions that save rax and rdx: the
+ * slots of the saved registers get those of the frame with the landing pad, that of the return
+ * address a copy of the one into that frame, while the stack pointer stays. Once rbp is no longer
+ * saved, what is "returned" to is the landing pad itself, and its first instruction has not been
+ * executed.
+ */
+static bool leaves_for_landing(struct unwound *f, const struct cfi_row *row) {
+    if (!cfi_row_lands(row))
+        return false;
+    if (row->how[CFI_RBP] != CFI_AT)
+        return true;
+    if (f->w->seen <= walk_leaf_part(f->w))
+        f->landing =
+            (struct landing){f->m.reg[CFI_RA], f->m.reg[CFI_RSP], f->m.reg[CFI_RBP], f->w->seen};
+    return false;
+}
+
+/* The original of the copied return address lies right below the frame that it leads to. */
+bool unwound_land(struct unwound *f) {
+    struct landing l = f->landing;
+    uint64_t word = 0, sp = l.sp, end = l.sp + LAND_BYTES;
+    f->landing.seen = 0;
+    if (!l.seen || f->w->end == WALK_ROOT)
+        return false;
+    while (sp < end && walk_load(f->w, sp, &word) && word != l.pc)
+        sp += 8;
+    if (word != l.pc)
+        return false;
+    f->w->seen = l.seen;
+    f->m.reg[CFI_RA] = l.pc;
+    f->m.reg[CFI_RSP] = sp + 8;
+    f->m.reg[CFI_RBP] = l.bp;
+    f->m.known = UNWOUND_BASIC;
+    f->exact = false;
+    return true;
 }
 
 static bool step_in_full(struct unwound *f) {
@@ -152,7 +191,7 @@ static bool step_in_full(struct unwound *f) {
     }
     f->w->end = m.reg[CFI_RA] ? WALK_ENDLESS : WALK_ROOT;
     f->m = m;
-    f->exact = false;
+    f->exact = leaves_for_landing(f, &row);
     return m.reg[CFI_RA] && (m.reg[CFI_RSP] > sp || ++f->turns <= MAX_TURNS);
 }
 

@@ -7,6 +7,12 @@
 #include "agent/cfi.h"
 #include "agent/unwind.h"
 
+/* A frame in a function that installs a landing pad's registers, and what it seems to return to. */
+struct landing {
+    uint64_t pc, sp, bp;
+    unsigned seen; /* frames recorded up to it, itself included; 0: none met */
+};
+
 struct unwound {
     struct walk *w;
     struct cfi_machine m; /* registers as they are in this frame; pc is that of RA */
@@ -14,6 +20,7 @@ struct unwound {
     bool thorough;        /* every register is traced */
     bool lacks_bp;        /* the step failed because rbp is not known */
     unsigned turns;       /* steps to another stack, which may lie anywhere */
+    struct landing landing;
 };
 
 enum { UNWOUND_STEPS = 1 << 17, UNWOUND_RECORDS = 4096 };
@@ -29,3 +36,6 @@ static inline bool unwound_knows_bp(const struct unwound *f) { return f->m.known
 void unwound_begin(struct unwound *f);
 /* Records the frame and goes to its caller; false with w->end set at the end of the walk. */
 bool unwound_step(struct unwound *f, uint32_t rule);
+/* For a walk that went wrong: if it met a frame that was leaving for a landing pad, it is back
+ * there and goes on with the landing pad's frame. Once. */
+bool unwound_land(struct unwound *f);
