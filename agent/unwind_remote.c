@@ -75,6 +75,8 @@ static enum rank rank_call(struct walk *w, uint64_t ra, uint64_t function) {
     return b[LONGEST - 5] == 0xe8 && module_range_find(target) ? RANK_OTHER_CALL : RANK_NONE;
 }
 
+bool walk_follows_call(struct walk *w, uint64_t ra) { return rank_call(w, ra, 0) != RANK_NONE; }
+
 /* Guesses ----------------------------------------------------------------------------------------
  */
 

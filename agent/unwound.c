@@ -48,8 +48,10 @@ static bool step_by_frame(struct unwound *f) {
         f->lacks_bp = true;
         return false;
     }
-    w->end = bp == 0 ? WALK_ROOT : WALK_NO_RULE;
-    if (bp == 0 || bp % 8 || (bp < f->m.reg[CFI_RSP] && !may_go_to(f, bp)))
+    /* boost.context begins a coroutine with its end both in rbp and as the return address. */
+    bool root = bp == 0 || (!f->exact && bp == f->m.reg[CFI_RA]);
+    w->end = root ? WALK_ROOT : WALK_NO_RULE;
+    if (root || bp % 8 || (bp < f->m.reg[CFI_RSP] && !may_go_to(f, bp)))
         return false;
     if (!walk_load(w, bp, &next) || !walk_load(w, bp + 8, &ra))
         return false;
@@ -62,6 +64,20 @@ static bool step_by_frame(struct unwound *f) {
     f->m.known = UNWOUND_BASIC;
     f->exact = false;
     return true;
+}
+
+/* Assembly without tables that keeps no frame pointer (jump_fcontext): the first of the words at the
+ * stack pointer that follows a call, unless the frame pointer leads to one. */
+static bool step_by_search(struct unwound *f) {
+    enum { WORDS = 16 };
+    uint64_t bp = f->m.reg[CFI_RBP], sp = f->m.reg[CFI_RSP], ra;
+    if (unwound_knows_bp(f) && (bp == 0 || (bp >= sp && walk_load(f->w, bp + 8, &ra) &&
+                                            (ra == 0 || walk_follows_call(f->w, ra)))))
+        return false;
+    for (unsigned i = 0; i < WORDS; i++)
+        if (walk_load(f->w, sp + 8 * i, &ra) && walk_follows_call(f->w, ra))
+            return step_by_sp(f, 8 * i + 8, false);
+    return false;
 }
 
 /* Bytes of a leaf whose function no table describes: has it built its frame record yet, or no
@@ -93,7 +109,7 @@ static bool step_by_bytes(struct unwound *f) {
                                                              : 0;
     if (cfa && walk_load(f->w, f->m.reg[CFI_RSP] + cfa - 8, &ra) && walk_is_code(ra - 1))
         return step_by_sp(f, cfa, mov_bp || pop_bp);
-    return step_by_frame(f);
+    return step_by_search(f) || step_by_frame(f);
 }
 
 /* All registers of what a signal interrupted, from the context that the kernel left at the stack

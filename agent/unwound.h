@@ -32,6 +32,8 @@ static inline uint64_t unwound_place(const struct unwound *f) {
 }
 static inline bool unwound_knows_bp(const struct unwound *f) { return f->m.known >> CFI_RBP & 1; }
 
+/* True if the address lies in code and behind a call instruction (unwind_remote.c). */
+bool walk_follows_call(struct walk *w, uint64_t ra);
 /* The innermost frame, with what the walk starts from; w->seen is 0. */
 void unwound_begin(struct unwound *f);
 /* Records the frame and goes to its caller; false with w->end set at the end of the walk. */

@@ -52,3 +52,23 @@ Test(stacks_e2e, a_library_in_the_place_of_another_has_its_own_names) {
     cr_expect(b > 0.42 && b < 0.56, "swap_b has %.3f", b);
     e2e_done(&r);
 }
+
+/* A coroutine ends at its own root: nothing is cut but the few instants of a jump between two. */
+Test(stacks_e2e, coroutines_of_boost_context) {
+    struct e2e r = e2e_same_driven(FAST, "fibers.sh");
+    cr_expect(e2e_ask(&r, "*", "--share fiber_work") > 0.45);
+    cr_expect(e2e_ask(&r, "*", "--share fiber_throws") > 0.1);
+    double cut = e2e_ask(&r, "*", "--share [truncated]");
+    cr_expect(cut < 0.02, "%.4f of the time has no end", cut);
+    e2e_done(&r);
+}
+
+/* The parent's other threads are sampled while a child runs in its memory, which burns CPU, gets a
+ * signal, and leaves no trace. */
+Test(stacks_e2e, vfork_children_that_burn_and_get_signals) {
+    struct e2e r = e2e_same(FAST, "vforked 20");
+    cr_expect_eq(r.n_profiles, 1);
+    cr_expect(e2e_ask(&r, "*", "--share parent_work") > 0.5);
+    cr_expect(e2e_ask(&r, "*", "--share [truncated]") < 0.02);
+    e2e_done(&r);
+}
