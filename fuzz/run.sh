@@ -59,7 +59,7 @@ report() {
 
 merge() {
     smallest=$(mktemp -d)
-    "$build/fuzz/fuzz_$1" -set_cover_merge=1 -max_len=2048 "$smallest" "$source_dir/fuzz/corpus/$2" "$build/corpus/$2" \
+    "$build/fuzz/fuzz_$1" -set_cover_merge=1 -use_counters=0 -max_len=1024 "$smallest" "$source_dir/fuzz/corpus/$2" "$build/corpus/$2" \
         >"$build/log_$1" 2>&1 || die "$(tail -n 20 "$build/log_$1")"
     cp -n "$smallest"/* "$source_dir/fuzz/corpus/$2"
     rm -rf "$smallest"
