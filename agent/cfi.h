@@ -100,6 +100,9 @@ static inline uint32_t cfi_bp_bytes(uint32_t rule) { return (rule >> 18 & CFI_BP
  * the end or at garbage. *ret_next is the offset behind it. The shared record is taken from `bytes`
  * too. */
 int cfi_entry_parse(struct cfi_bytes bytes, size_t at, struct cfi_entry *e, size_t *ret_next);
+/* The record that functions share, at that offset of e->bytes: fills in all but what is a function's
+ * own. False at garbage and at forms unknown here. */
+bool cfi_shared_parse(struct cfi_entry *e, size_t at);
 /* Brings a function's record and the one it shares together in buf, for bytes that cannot be parsed
  * where they are: read copies up to n bytes of the host and says how many. Bytes with n == 0: there
  * is no such record. */

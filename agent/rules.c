@@ -1,13 +1,15 @@
 /*
- * ANYWHERE. Why no tables for modules there at load: interpreting one record takes some 75 to 150
- * ns more than a search in rows (docs/unwinding.md), but happens once for an address, and saves 8
- * MB and 100 ms for a library like libLLVM.
+ * ANYWHERE. Why no tables for modules there at load: a rule straight from its record (eh_index.h,
+ * cfi_quick.h) takes 50 ns more than a search in rows (docs/unwinding.md), but happens once for an
+ * address, and saves 8 MB and 100 ms for a library like libLLVM.
  */
 #include "agent/rules.h"
 
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/cfi_quick.h"
+#include "agent/eh_index.h"
 #include "agent/registered.h"
 #include "common/sys.h"
 
@@ -31,23 +33,8 @@ void rules_begin(struct walk *w) {
 
 /* Finding a record ----------------------------------------------------------------------------- */
 
-struct hdr_row {
-    int32_t start, record; /* from the header */
-};
-
-/* The last row that begins at or before key, or the first. */
-static struct hdr_row search_in_place(const struct module *m, int32_t key) {
-    const struct hdr_row *at = (const struct hdr_row *)(m->eh_hdr + 12);
-    for (uint32_t n = m->eh_rows; n > 1;) {
-        uint32_t half = n / 2;
-        at = at[half].start <= key ? at + half : at;
-        n -= half;
-    }
-    return *at;
-}
-
 static bool search_by_windows(struct walk *w, const struct module *m, int32_t key,
-                              struct hdr_row *ret) {
+                              int32_t *ret_start, int32_t *ret_record) {
     uint64_t at = m->eh_hdr + 12, word;
     for (uint32_t n = m->eh_rows; n > 1;) {
         uint32_t half = n / 2;
@@ -57,21 +44,21 @@ static bool search_by_windows(struct walk *w, const struct module *m, int32_t ke
         n -= half;
     }
     bool ok = walk_load(w, at, &word);
-    memcpy(ret, &word, sizeof *ret);
+    *ret_start = (int32_t)word;
+    *ret_record = (int32_t)(word >> 32);
     return ok;
 }
 
 /* Where the record of the last function that begins at or before pc lies; 0: none. */
 static uint64_t find_record(struct walk *w, const struct module *m, uint64_t pc) {
-    struct hdr_row row;
+    int32_t start, record;
     int64_t key = (int64_t)(pc - m->eh_hdr);
-    if (key != (int32_t)key || m->eh_rows == 0)
-        return 0;
     if (m->pinned)
-        row = search_in_place(m, (int32_t)key);
-    else if (!search_by_windows(w, m, (int32_t)key, &row))
+        return eh_index_find((struct module *)m, pc);
+    if (key != (int32_t)key || m->eh_rows == 0 ||
+        !search_by_windows(w, m, (int32_t)key, &start, &record))
         return 0;
-    return row.start <= key ? m->eh_hdr + (uint64_t)(int64_t)row.record : 0;
+    return start <= key ? m->eh_hdr + (uint64_t)(int64_t)record : 0;
 }
 
 static size_t peek(void *arg, uint64_t address, void *to, size_t n) {
@@ -135,6 +122,16 @@ static uint32_t interpret(struct walk *w, const struct module *m, uint64_t pc) {
     return pc + 1 == e.end && cfi_kind(rule) != CFI_TRAMPOLINE ? unless_trampoline(pc, rule) : rule;
 }
 
+static uint32_t in_place(struct walk *w, struct module *m, uint64_t pc) {
+    const struct cfi_bytes bytes = {(const uint8_t *)m->eh_lo, m->eh_hi - m->eh_lo, m->eh_lo};
+    uint64_t record = eh_index_find(m, pc);
+    uint32_t rule;
+    bool last;
+    if (record < m->eh_lo || !cfi_quick(bytes, record - m->eh_lo, &m->usual, pc, &rule, &last))
+        return interpret(w, m, pc);
+    return last ? unless_trampoline(pc, rule) : rule;
+}
+
 /* Tables ----------------------------------------------------------------------------------------
  */
 
@@ -184,7 +181,7 @@ static void want_table(struct module *m) {
 
 static uint32_t rule_in(struct walk *w, struct module *m, uint64_t pc) {
     if (m->pinned && m->eh_hdr)
-        return interpret(w, m, pc);
+        return in_place(w, m, pc);
     want_table(m);
     const struct cfi_table *t = atomic_load_explicit(&m->table, memory_order_acquire);
     if (!t)
