@@ -331,9 +331,8 @@ static void plugin(int argc, char **argv) {
         int64_t end = thread_ns() + 100000000;
         while (f && thread_ns() < end)
             f(100000);
-        int64_t ticks = clock_of(CLOCK_THREAD_TICKS);
-        while (f && is_unmet(ticks) && thread_ns() < end + PATIENCE_NS)
-            f(100000);
+        if (f)
+            UNTIL_A_TICK(f(100000));
         CHECK(lib && dlclose(lib) == 0);
     }
 }

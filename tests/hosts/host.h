@@ -153,18 +153,23 @@ static inline void wait_for_usage(int64_t ms) {
  * without ticks moves that clock in smaller steps.) */
 static inline bool is_unmet(int64_t ticks) { return clock_of(CLOCK_THREAD_TICKS) - ticks < 900000; }
 
+/* Calls until a tick has come, on a busy machine perhaps after 100 ms of CPU time. */
+#define UNTIL_A_TICK(call)                                                                \
+    for (int64_t ticks_ = clock_of(CLOCK_THREAD_TICKS), end_ = thread_ns() + PATIENCE_NS; \
+         is_unmet(ticks_) && thread_ns() < end_;)                                         \
+    call
+
 /*
  * Burns CPU time of the calling thread in a function of its own name. 20 ms and more end right
  * after a tick, at which a sample was due at 100 Hz and above: so every such call is seen, however
  * busy the machine, and less than a period of its time is left to be charged to who comes next.
  */
 enum { SEEN_MS = 20 };
-#define BURNER(name)                                                                \
-    static NOINLINE void name(int64_t ms) {                                         \
-        int64_t end = thread_ns() + ms * 1000000;                                   \
-        while (thread_ns() < end)                                                   \
-            spin(20000);                                                            \
-        int64_t ticks = clock_of(CLOCK_THREAD_TICKS);                               \
-        while (ms >= SEEN_MS && is_unmet(ticks) && thread_ns() < end + PATIENCE_NS) \
-            spin(20000);                                                            \
+#define BURNER(name)                              \
+    static NOINLINE void name(int64_t ms) {       \
+        int64_t end = thread_ns() + ms * 1000000; \
+        while (thread_ns() < end)                 \
+            spin(20000);                          \
+        if (ms >= SEEN_MS)                        \
+            UNTIL_A_TICK(spin(20000));            \
     }

@@ -8,14 +8,9 @@
  *     storm MS    four threads that make, register, call and throw away
  *     ask         what the unwinder says about the code, before, meanwhile and after
  */
-#include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "host.h"
+
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 extern void __register_frame(void *begin);
 extern void __deregister_frame(void *begin);
@@ -92,11 +87,7 @@ static void *throw_away(jit_fn *fn) {
     return page;
 }
 
-static double cpu_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
+static double cpu_ms(void) { return (double)thread_ns() / 1e6; }
 
 static __attribute__((noinline)) void jit_caller(jit_fn *fn, uint64_t rounds) {
     fn(rounds);
@@ -107,6 +98,7 @@ static void burn(double ms) {
     jit_fn *fn = make(NULL, 0x40);
     for (double end = cpu_ms() + ms; cpu_ms() < end;)
         jit_caller(fn, 3000000);
+    UNTIL_A_TICK(jit_caller(fn, 500000));
     throw_away(fn);
 }
 
@@ -117,6 +109,7 @@ static void reuse(double ms) {
         jit_fn *fn = make(place, 16 * (1 + i % 40));
         for (double pause = cpu_ms() + 20; cpu_ms() < pause;)
             jit_caller(fn, 1000000);
+        UNTIL_A_TICK(jit_caller(fn, 500000));
         place = throw_away(fn);
     }
 }

@@ -4,18 +4,12 @@
  *
  *     swap TURNS MS
  */
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include "host.h"
 
-static double cpu_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
+#include <dlfcn.h>
+
+static double cpu_ms(void) { return (double)thread_ns() / 1e6; }
+static double took_ms[2];
 
 static void *turn(const char *folder, char letter, double ms) {
     char path[600], name[16];
@@ -25,8 +19,11 @@ static void *turn(const char *folder, char letter, double ms) {
     void (*work)(long) = so ? (void (*)(long))dlsym(so, name) : NULL;
     if (!work)
         exit(3);
-    for (double end = cpu_ms() + ms; cpu_ms() < end;)
+    double begin = cpu_ms();
+    while (cpu_ms() < begin + ms)
         work(1000000);
+    UNTIL_A_TICK(work(500000));
+    took_ms[letter - 'a'] += cpu_ms() - begin;
     dlclose(so);
     return (void *)work;
 }
@@ -45,6 +42,8 @@ int main(int argc, char **argv) {
         moved += before && at != before;
         before = at;
     }
+    number("a", took_ms[0]);
+    number("b", took_ms[1]);
     printf("moved %d\n", moved);
     return 0;
 }

@@ -4,7 +4,7 @@
 #
 #     sh tests/soak/run.sh BUILD [SECONDS] [cfi|libunwind|both]     600 seconds with each engine
 #
-# A run that does not end within two minutes after its time is a failure that prints every thread's backtrace. So is a
+# A run that does not end within 15 minutes after its time is a failure that prints every thread's backtrace. So is a
 # crash, an exception that did not arrive, and, with our own engine, less than 99 % of walks that reach the root (what
 # is missing lies in libraries that come and go faster than their mappings can be read).
 set -u
@@ -62,7 +62,10 @@ report() {
     set -- "$1" $(walks_in "$folder/$1")
     echo "$1: $2 samples in $seconds seconds, $(percent "$3" "$2") of their stacks reach the thread's root"
     comments "$last" | grep '^[0-9]'
-    [ "$2" -gt 0 ] && { [ "$1" != cfi ] || least_share "$3" "$2" 0.99; }
+    [ "$2" -gt 0 ] || return 1
+    [ "$1" = cfi ] || return 0
+    # Less 5 standard errors of a share of so many walks: on a busy machine they are few.
+    least_share "$3" "$2" "$(awk -v n="$2" 'BEGIN { print 0.99 - 5 * sqrt(0.99 * 0.01 / n) }')"
 }
 
 for engine in $engines; do
@@ -70,7 +73,7 @@ for engine in $engines; do
     mkdir "$folder/$engine"
     start "$engine" >"$folder/out" 2>"$folder/err" &
     pid=$!
-    ended_by $pid $((seconds + 120))
+    ended_by $pid $((seconds + 900))
     check "${engine}_does_not_hang" $?
     wait $pid
     status=$?
