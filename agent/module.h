@@ -31,9 +31,9 @@ struct module {
     bool pinned;      /* there at load: never unloaded, its pages may be read without care */
     uint64_t eh_hdr;  /* address of .eh_frame_hdr, 0: none that we can search */
     uint32_t eh_rows; /* entries of its binary search table */
-    uint64_t eh_lo, eh_hi;                 /* the segment around it */
-    uint64_t eh_frame;                     /* the records themselves, 0 unknown */
-    struct eh_index *_Atomic index;        /* into the search table, once it was asked */
+    uint64_t eh_lo, eh_hi;          /* the segment around it */
+    uint64_t eh_frame;              /* the records themselves, 0 unknown */
+    struct eh_index *_Atomic index; /* into the search table, once it was asked */
     struct cfi_usual usual;
     const struct cfi_table *_Atomic table; /* a private copy for code that may go away (rules.h) */
     _Atomic(enum module_table) table_state;
@@ -71,8 +71,8 @@ struct modules {
 /* Reads the maps anew. At load the ranges found are remembered as pinned. False if somebody else is
  * at it or /proc cannot be read. */
 bool modules_refresh(bool at_load);
-/* The same, for a handler that met an unknown address: at most one try in 5 ms, and never more than
- * 0.5 % of the time. */
+/* The same, for a handler that met an unknown address: never more than 0.5 % of the time, after a
+ * burst of 2 ms. */
 bool modules_refresh_now_and_then(void);
 /* The same at once, for an address that is being executed and hence is new code; not twice for one
  * page. */
