@@ -7,6 +7,7 @@ ids 1, 2, 3...; Pyroscope wants valid UTF-8 and no '-' in a type; speedscope wan
     strict_pprof.py FILE...                one summary line each; violations one per line and exit status 1
     strict_pprof.py --exe PATH FILE...     mapping 1 must be PATH
     strict_pprof.py --json FILE            the profile as JSON
+    strict_pprof.py --cum FILE...          every value of every function, with all that it called, added up
     strict_pprof.py --top N | --total | --share NAME | --flat NAME | --depth | --by KEY | --comment KEY FILE...
                                            numbers of the main value, over all the files together
 
@@ -392,10 +393,23 @@ def table(views, n):
         print(flat.get(name, 0), cum[name], name)
 
 
+def cumulative(views):
+    """"VALUE... NAME" of every function; of the file's sample types, in their order."""
+    sums = {}
+    for v in views:
+        for s in v["samples"]:
+            for name in set(s["stack"]):
+                sums[name] = [a + b for a, b in zip(sums.get(name, [0] * len(s["values"])), s["values"])]
+    for name in sorted(sums, key=lambda n: (-sums[n][-1], n)):
+        print(*sums[name], name)
+
+
 def answer(args, views):
     rows = weighted(views)
     total = sum(value for _, value in rows)
-    if args.top is not None:
+    if args.cum:
+        cumulative(views)
+    elif args.top is not None:
         table(views, args.top)
     elif args.total:
         print(total)
@@ -426,6 +440,7 @@ def main():
     a.add_argument("--exe", help="the main binary")
     a.add_argument("--json", action="store_true")
     a.add_argument("--top", type=int)
+    a.add_argument("--cum", action="store_true", help="all values of every function, callees included")
     a.add_argument("--total", action="store_true")
     a.add_argument("--samples", action="store_true", help="the sum of the first value")
     a.add_argument("--share", help="part of the main value with this function on the stack, 0 to 1")
@@ -435,7 +450,7 @@ def main():
     a.add_argument("--comment", help="the comments that hold this text")
     a.add_argument("files", nargs="+")
     args = a.parse_args()
-    question = args.json or args.total or args.samples or args.depth or any(
+    question = args.json or args.cum or args.total or args.samples or args.depth or any(
         x is not None for x in (args.top, args.share, args.flat, args.by, args.comment))
     views, broken = [], False
     for path in args.files:

@@ -1,0 +1,104 @@
+#pragma once
+/*
+ * What the heap's tests share: the four sums of a function in a profile, and how far an unbiased
+ * estimate of them may be off.
+ *
+ * A block of k bytes is sampled with p = 1 - e^-x, x = k/R, and then counts for 1/p blocks and k/p
+ * bytes. That has the variance 1/p - 1 = 1/(e^x - 1) in blocks, and k^2 times that in bytes:
+ * x^2/(e^x - 1) in units of R^2. Only what the profile is made of can be wrong by design; a bound
+ * of 4 of these standard errors is passed by luck in all but 6 of 100,000 cases, and a test that
+ * makes hundreds of them lets a second run speak before it complains.
+ */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/e2e.h"
+
+enum { ALLOC_OBJECTS, ALLOC_SPACE, INUSE_OBJECTS, INUSE_SPACE, HEAP_VALUES };
+
+struct heap_sums {
+    double of[HEAP_VALUES]; /* all zero: the function is not there */
+};
+
+static inline bool heap_long(void) { return getenv("CPROF_TEST_LONG") != NULL; }
+
+/* The rows of --cum; free() them. */
+static inline char *heap_rows(const struct e2e *r, const char *pattern) {
+    return e2e_text(r, pattern, "--cum");
+}
+
+static inline struct heap_sums heap_find(const char *rows, const char *function) {
+    struct heap_sums sums = {0};
+    while (*rows) {
+        const char *end = strchr(rows, '\n');
+        if (!end)
+            end = rows + strlen(rows);
+        char *p = (char *)rows;
+        for (int i = 0; i < HEAP_VALUES; i++)
+            sums.of[i] = strtod(p, &p);
+        if (p < end && (size_t)(end - p - 1) == strlen(function) &&
+            strncmp(p + 1, function, strlen(function)) == 0)
+            return sums;
+        rows = *end ? end + 1 : end;
+    }
+    return (struct heap_sums){0};
+}
+
+/* Of one function, when only one is of interest. */
+static inline struct heap_sums heap_of(const struct e2e *r, const char *pattern,
+                                       const char *function) {
+    char *rows = heap_rows(r, pattern);
+    struct heap_sums sums = heap_find(rows, function);
+    free(rows);
+    return sums;
+}
+
+/* Standard error of the number of blocks, n of them, each of so many bytes. */
+static inline double heap_error(double n, double bytes, double rate) {
+    return sqrt(n / expm1((bytes + 1) / rate));
+}
+
+/* What a site made, what it kept, of which size, at which rate. */
+struct heap_truth {
+    double made, kept, bytes, rate;
+};
+
+/* How many standard errors the worst of the four sums is off; the sign is that of the deviation. */
+static inline double heap_deviation(const struct heap_sums *sums, struct heap_truth t) {
+    double truth[HEAP_VALUES] = {t.made, t.made * t.bytes, t.kept, t.kept * t.bytes}, worst = 0;
+    for (int i = 0; i < HEAP_VALUES; i++) {
+        double unit = i == ALLOC_SPACE || i == INUSE_SPACE ? t.bytes : 1;
+        double n = i < INUSE_OBJECTS ? t.made : t.kept;
+        double error = heap_error(n, t.bytes, t.rate) * unit + 1; /* the file holds integers */
+        double off = (sums->of[i] - truth[i]) / error;
+        if (fabs(off) > fabs(worst))
+            worst = off;
+    }
+    return worst;
+}
+
+/* All of a function's sums, to the last byte. */
+static inline void heap_is(const char *rows, const char *function, double made, double made_bytes,
+                           double kept, double kept_bytes) {
+    struct heap_sums s = heap_find(rows, function);
+    cr_expect(
+        s.of[ALLOC_OBJECTS] == made && s.of[ALLOC_SPACE] == made_bytes &&
+            s.of[INUSE_OBJECTS] == kept && s.of[INUSE_SPACE] == kept_bytes,
+        "%s: %.0f blocks of %.0f bytes, %.0f of %.0f in use, instead of %.0f of %.0f, %.0f of "
+        "%.0f\n%.2000s",
+        function, s.of[ALLOC_OBJECTS], s.of[ALLOC_SPACE], s.of[INUSE_OBJECTS], s.of[INUSE_SPACE],
+        made, made_bytes, kept, kept_bytes, rows);
+}
+
+/* Some comment of the profile holds this text. */
+static inline bool heap_comment(const struct e2e *r, const char *pattern, const char *text) {
+    char question[128];
+    snprintf(question, sizeof question, "--comment '%s'", text);
+    char *said = e2e_text(r, pattern, question);
+    bool there = said[0] != '\0';
+    free(said);
+    return there;
+}
