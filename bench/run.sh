@@ -4,7 +4,8 @@
 #
 #     sh bench/run.sh [--short] [--only NAME]
 #
-# NAME: malloc, sample, start, programs, dump, calls, memory. BUILD=folder uses that build, CPU=n pins to it.
+# NAME: malloc, sample, start, programs, dump, calls, memory, heap, and of heap: heap_pairs, heap_samples,
+# heap_large, heap_programs, heap_peers. BUILD=folder uses that build, CPU=n pins to it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --short) short=1 ;;
     --only) only=$2 && shift ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
     esac
     shift
 done
@@ -37,37 +38,21 @@ find_jemalloc() {
     done
 }
 
-install_missing() {
-    packages=
-    need() { command -v "$1" >/dev/null 2>&1 || packages="$packages $2"; }
-    need gcc gcc
-    need meson meson
-    need ninja ninja-build
-    need protoc-c protobuf-c-compiler
-    need sqlite3 sqlite3
-    need redis-server redis-server
-    need redis-benchmark redis-tools
-    need python3 python3
-    need pkg-config pkg-config
-    need taskset util-linux
-    pkg-config --exists libelf 2>/dev/null || packages="$packages libelf-dev"
-    pkg-config --exists libunwind 2>/dev/null || packages="$packages libunwind-dev"
-    pkg-config --exists libprotobuf-c 2>/dev/null || packages="$packages libprotobuf-c-dev"
-    pkg-config --exists zlib 2>/dev/null || packages="$packages zlib1g-dev"
-    find_profiler && [ -n "$profiler" ] || packages="$packages libgoogle-perftools4"
-    find_jemalloc && [ -n "$jemalloc" ] || packages="$packages libjemalloc2"
-    find_llvm && [ -n "$llvm" ] || packages="$packages libllvm14"
-    [ -z "$packages" ] && return
-    sudo=
-    [ "$(id -u)" = 0 ] || sudo=sudo
-    $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $packages >/dev/null
-    find_profiler
-    find_jemalloc
-    find_llvm
-}
-
+me=bench
+. tools/packages.sh
+need_for_build
+need_program sqlite3 sqlite3
+need_program redis-server redis-server
+need_program redis-benchmark redis-tools
+need_program python3 python3
+need_program taskset util-linux
+for package in libgoogle-perftools4 libtcmalloc-minimal4 libjemalloc2 libmimalloc2.0 libheaptrack libllvm14; do
+    need_package $package
+done
 install_missing
+find_profiler
+find_jemalloc
+find_llvm
 build=${BUILD:-build-bench}
 [ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=false >/dev/null
 log=$(ninja -C "$build" 2>&1) || { echo "$log" >&2; exit 1; }
@@ -228,15 +213,20 @@ bench_memory() {
     row "RSS per thread, of 1,000" KB "$b" "$a" "$(per off "$off")" "$(per peer "$peers")" "$d" "<= +1 KB" "$(verdict "$d" 1)"
 }
 
+. bench/heap.sh
+
 # NAME runs runs-when-short
 echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
-for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 memory:9:3; do
+for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 memory:9:3 \
+    heap_pairs:7:2 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1; do
     name=${bench%%:*} runs=${bench#*:}
-    [ -z "$only" ] || [ "$only" = "$name" ] || continue
+    [ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "${name%%_*}" ] || continue
     [ $short = 1 ] && runs=${runs#*:} || runs=${runs%:*}
     bench_$name "$runs"
 done
 
+heap_tables
+[ -s "$table" ] || exit 0
 awk -F'|' 'BEGIN {
     f = "%-31s %-6s %12s %12s %12s %12s %18s  %-14s %s\n"
     printf f, "what", "unit", "base", "agent", "CPROF=off", "libprofiler", "agent to base", "budget", "verdict"

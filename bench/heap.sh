@@ -1,0 +1,168 @@
+# Sourced by bench/run.sh: the heap profile. Its rows are markdown, as docs/performance.md has them; one file a
+# table, all printed at the end.
+
+heap_agent="$agent;CPROF=heap"
+pass="LD_PRELOAD=$build/bench/libpassthrough.so"
+heap="$build/bench/heap"
+
+library() { ls /usr/lib/*/"$1" /usr/lib/"$1" 2>/dev/null | head -n 1; }
+
+# threads_pinned N: one CPU for one thread, all of them for more.
+threads_pinned() { [ "$1" -gt 1 ] || echo "-c $cpu"; }
+
+# heap_table NAME TITLE HEADER...: begins a table.
+heap_table() {
+    printf '\n%s\n\n' "$2" >"$dir/heap-$1.md"
+    table_name=$1 && shift 2
+    heap_row "$@"
+    for _ in "$@"; do printf '|---'; done >>"$dir/heap-$table_name.md"
+    echo '|' >>"$dir/heap-$table_name.md"
+}
+
+heap_row() {
+    printf '| %s ' "$@" >>"$dir/heap-$table_name.md"
+    echo '|' >>"$dir/heap-$table_name.md"
+    echo "  $*" >&2
+}
+
+# ns NAME: of the last comparison's values.
+ns() { calc "$(get "$1" 8)" %.2f; }
+
+# heap_pairs RUNS ALLOCATOR LIBRARY: every pair, 1 and 2 threads.
+heap_pairs() {
+    behind=${3:+:$3}
+    for how in hot batch cold; do
+        for threads in 1 2; do
+            # shellcheck disable=SC2046 # two words or none
+            "$spawn" -n "$1" $(threads_pinned $threads) -d "$dir/out" "base:LD_PRELOAD=$3" "pass:$pass$behind" \
+                "agent:$agent$behind;CPROF=heap" "off:$agent$behind;CPROF=off" -- "$heap" $how $threads >"$dir/last"
+            rm -f "$dir"/out/*
+            d=$(calc "$(ns agent) - $(ns base)" %+.2f) x=$(calc "$(ns agent) / $(ns pass)" %.3f)
+            case $how in
+            hot) limit=2 ;;
+            cold) limit=6 ;;
+            *) limit=- ;;
+            esac
+            met=-
+            [ $limit = - ] || met="<= +$limit: $(verdict "$d" $limit)"
+            [ "$how$2" != hotglibc ] || met="$met, <= x 1.15: $(verdict "$x" 1.15)"
+            heap_row "$2, $how, $threads" "$(ns base)" "$(ns pass)" "$(ns agent)" "$(ns off)" "$d" "x $x" "$met"
+        done
+    done
+}
+
+bench_heap_pairs() {
+    heap_table pairs "ns per malloc+free pair; CPROF=heap at its default of 512 KiB." \
+        "allocator, pair, threads" base "bare interposer" agent CPROF=off "agent to base" "to a bare one" budget
+    heap_pairs "$1" glibc ""
+    heap_pairs "$1" jemalloc "$(library libjemalloc.so.2)"
+    heap_pairs "$1" tcmalloc "$(library libtcmalloc_minimal.so.4)"
+    heap_pairs "$1" mimalloc "$(library libmimalloc.so.2)"
+}
+
+# heap_peer RUNS WHO DIVISOR BASE-ENVIRONMENT ENVIRONMENT
+heap_peer() {
+    cells=
+    for how in hot cold; do
+        "$spawn" -n "$1" -c "$cpu" -d "$dir/out" "base:$4" "peer:$5" -- "$heap" $how 1 "$3" >"$dir/last"
+        rm -rf "$dir"/out/*
+        cells="$cells|$(ns base)|$(ns peer)|$(calc "$(ns peer) - $(ns base)" %+.2f)"
+    done
+    oldifs=$IFS IFS='|'
+    # shellcheck disable=SC2086 # cut at the bars
+    set -- "$2" ${cells#|}
+    IFS=$oldifs
+    heap_row "$@"
+}
+
+bench_heap_peers() {
+    je=$(library libjemalloc.so.2) tc=$(library libtcmalloc.so.4)
+    track=$(ls /usr/lib/heaptrack/libheaptrack_preload.so /usr/lib/*/heaptrack/libheaptrack_preload.so 2>/dev/null | head -n 1)
+    heap_table peers "Beside other heap profilers: ns per pair, one thread; base is the same allocator without any." \
+        profiler "hot: base" with more "cold: base" with more
+    heap_peer "$1" "libcprof on glibc, 512 KiB" 1 "" "$heap_agent"
+    heap_peer "$1" "libcprof on jemalloc, 512 KiB" 1 "LD_PRELOAD=$je" "$agent:$je;CPROF=heap"
+    heap_peer "$1" "jemalloc's own, 512 KiB (prof:true)" 1 "LD_PRELOAD=$je" \
+        "LD_PRELOAD=$je;MALLOC_CONF=prof:true,lg_prof_sample:19"
+    heap_peer "$1" "libcprof on tcmalloc, 512 KiB" 1 "LD_PRELOAD=$tc" "$agent:$tc;CPROF=heap"
+    heap_peer "$1" "tcmalloc's own, 512 KiB (TCMALLOC_SAMPLE_PARAMETER)" 1 "LD_PRELOAD=$tc" \
+        "LD_PRELOAD=$tc;TCMALLOC_SAMPLE_PARAMETER=524288"
+    few=$(($1 < 3 ? $1 : 3))
+    heap_peer $few "libcprof on glibc, every block (heap=1)" 10 "" "$agent;CPROF=heap=1"
+    [ -z "$track" ] || heap_peer $few "heaptrack (every block)" 50 "" "LD_PRELOAD=$track;DUMP_HEAPTRACK_OUTPUT=$dir/out/heaptrack"
+    heap_peer $few "gperftools HEAPPROFILE (every block)" 200 "LD_PRELOAD=$tc" "LD_PRELOAD=$tc;HEAPPROFILE=$dir/out/heap"
+}
+
+bench_heap_samples() {
+    heap_table samples "A sampled block: us per malloc+free pair of 64 bytes, every one sampled (heap=1); bytes per live sample." \
+        what base agent difference budget
+    for how in depth10 depth30 stacks; do
+        "$spawn" -n "$1" -c "$cpu" -d "$dir/out" base "agent:$agent;CPROF=heap=1" -- "$heap" $how >"$dir/last"
+        rm -f "$dir"/out/*
+        b=$(calc "$(ns base) / 1000" %.3f) a=$(calc "$(ns agent) / 1000" %.3f)
+        d=$(calc "$a - $b" %+.3f)
+        case $how in
+        depth10) what="10 frames, one stack, us" ;;
+        depth30) what="30 frames, one stack, us" ;;
+        *) what="30 frames, a thousand stacks, us" ;;
+        esac
+        heap_row "$what" "$b" "$a" "$d" "<= 1.5: $(verdict "$d" 1.5)"
+    done
+    for n in 10000 100000 1000000; do
+        "$spawn" -n 3 -c "$cpu" -d "$dir/out" base "one:$agent;CPROF=heap=1g" "agent:$agent;CPROF=heap=1;CPROF_MEMORY=512m" -- \
+            "$heap" live $n >"$dir/last"
+        rm -f "$dir"/out/*
+        d=$(calc "($(get agent 9) - $(get one 9)) * 1024 / $n" %.1f)
+        heap_row "$n live blocks, all sampled: bytes a sample" "$(get one 9) KB" "$(get agent 9) KB" "$d" "<= 100: $(verdict "$d" 100)"
+    done
+}
+
+bench_heap_large() {
+    heap_table large "A loop of 1 MiB blocks, each larger than the rate: ns per pair." \
+        what base agent "agent to base" budget
+    for threads in 1 2; do
+        for how in large large_used; do
+            # shellcheck disable=SC2046 # two words or none
+            "$spawn" -n "$1" $(threads_pinned $threads) -d "$dir/out" base "agent:$heap_agent" -- "$heap" $how $threads >"$dir/last"
+            rm -f "$dir"/out/*
+            x=$(calc "$(ns agent) / $(ns base)" %.3f)
+            [ $how = large ] && what="first byte written" || what="all of it written"
+            heap_row "$what, $threads" "$(ns base)" "$(ns agent)" "x $x" "<= x 1.10: $(verdict "$x" 1.10)"
+        done
+    done
+}
+
+# heap_program WHAT COLUMN SCALE: of the last comparison.
+heap_program() {
+    r=$(calc "$(get agent "$2") / $(get base "$2")" %.4f) m=$(calc "$(get agent $(($2 + 1))) / $(get base $(($2 + 1)))" %.4f)
+    met=$(verdict "$r" 1.01)
+    [ "$met" = "$(verdict "$m" 1.01)" ] || met=unclear
+    heap_row "$1" "$(calc "$(get base "$2") / $3" %.3f)" "$(calc "$(get pass "$2") / $3" %.3f)" \
+        "$(calc "$(get agent "$2") / $3" %.3f)" "$(calc "$(get all "$2") / $3" %.3f)" "x $r / $m" "<= 1.01: $met"
+}
+
+bench_heap_programs() {
+    heap_table programs "Whole programs that allocate: s of CPU, the profile at exit included; behind the slash, of the medians." \
+        program base "bare interposer" CPROF=heap "all default profiles" "CPROF=heap to base" budget
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    scale=$([ "$short" = 1 ] && echo 3 || echo 12)
+    for how in default malloc; do
+        "$spawn" -n "$1" -c "$cpu" -d "$dir/out" "base:PYTHONMALLOC=$how" "pass:$pass;PYTHONMALLOC=$how" \
+            "agent:$heap_agent;PYTHONMALLOC=$how" "all:$agent;PYTHONMALLOC=$how" -- \
+            "$python" "$PWD/bench/work_alloc.py" "$scale" >"$dir/last"
+        rm -f "$dir"/out/*
+        [ $how = default ] && what="python3, objects" || what="python3, objects, PYTHONMALLOC=malloc"
+        heap_program "$what" 4 1000000
+    done
+    "$spawn" -n "$1" -d "$dir/out" base "pass:BENCH_PRELOAD=$build/bench/libpassthrough.so" \
+        "agent:BENCH_PRELOAD=$dir/libcprof.so;CPROF=heap" "all:BENCH_PRELOAD=$dir/libcprof.so" -- \
+        sh "$PWD/bench/work_redis.sh" "$([ "$short" = 1 ] && echo 100000 || echo 300000)" server >"$dir/last"
+    rm -f "$dir"/out/*
+    heap_program "redis-server, set, get, lpush" 8 1
+}
+
+heap_tables() {
+    for t in pairs samples large programs peers; do
+        [ ! -e "$dir/heap-$t.md" ] || cat "$dir/heap-$t.md"
+    done
+}
