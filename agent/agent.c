@@ -96,8 +96,10 @@ static void start_kinds(void) {
                       : 0;
         if (err == 0)
             continue;
-        struct log_line l;
         agent.options.kinds[id].on = false;
+        if (err == KIND_STANDS_DOWN)
+            continue;
+        struct log_line l;
         log_begin(&l, LOG_WARN, kind_infos[id].name);
         text_str(&l.text, "cannot start: ");
         text_errno(&l.text, err);

@@ -12,6 +12,7 @@
 
 #include "agent/drop.h"
 #include "agent/module.h"
+#include "agent/provider.h"
 #include "agent/signal.h"
 #include "agent/stack.h"
 #include "agent/thread.h"
@@ -30,6 +31,7 @@ struct agent {
     char exe_name[64];  /* base name of what was started */
     char folder[512];   /* the working folder at load; empty when it had no name */
     struct options options;
+    struct provider provider; /* of malloc */
     char asked[512];    /* the options that were set, as typed; hosts overwrite their environment
                            (setproctitle) */
     struct arena arena; /* every table below; empty in a fresh fork child */

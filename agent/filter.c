@@ -1,27 +1,160 @@
 /*
  * Why counters and not bits: a block that is freed must leave, or after an hour every free is slow.
- * Why a byte: 4096 live samples put 1/16 on average into a slot, and four bits would saturate in
- * one that the allocator's favourite addresses share.
+ * Why a byte: at one pointer to 17 slots, four bits would saturate in a slot that the allocator's
+ * favourite addresses share.
+ *
+ * Growing. Pinned blocks cannot be listed, only their counts at the first resolution are known, so
+ * one is entered in every later slot that continues its first one: 2^k neighbours after k
+ * doublings. Pinning and growing race without a lock; the order of their steps lets a counter
+ * become too high, which costs look-ups, and never too low:
+ *
+ *     pin:   pinned++, read next, read now, count in both
+ *     unpin: read now, uncount there, pinned--
+ *     grow:  publish next, copy pinned, ..., now = next, next = NULL
+ *
+ * A thread may have read `now` and be preempted before it reads the counter. The array it looks at
+ * stays whole until the next doubling, and afterwards reads as empty, so that at worst one free is
+ * missed and never memory that is gone.
  */
 #include "agent/filter.h"
 
-enum { STICKY = 255 };
+#include <string.h>
 
-uint8_t filter_counts[1 << FILTER_BITS];
+#include "common/arena.h"
+#include "common/sys.h"
 
-void filter_add(const void *p) {
-    uint8_t *c = &filter_counts[filter_slot(p)];
+enum { STICKY = 255, FIRST = 1 << FILTER_FIRST_BITS, ALIGN = 64, PAGE = 4096 };
+
+/* The arrays that need no memory of the kernel's stand alone: beside an initialised pointer they
+ * would fill 128 KiB of the file. */
+static uint8_t pinned[FIRST];
+static _Alignas(ALIGN) uint8_t first[ALIGN + FIRST];
+
+struct filter filter = {.now = first + 64 - FILTER_FIRST_BITS};
+
+static unsigned bits_of(const uint8_t *counts) { return 64 - filter_shift(counts); }
+
+static size_t bytes_of(unsigned bits) { return ((size_t)1 << bits) + PAGE; }
+
+static uint8_t *mapping_of(uint8_t *counts) { return counts - filter_shift(counts); }
+
+static void count(uint8_t *c, unsigned n) {
     uint8_t v = __atomic_load_n(c, __ATOMIC_RELAXED);
-    while (v != STICKY && !__atomic_compare_exchange_n(c, &v, (uint8_t)(v + 1), true,
-                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (v != STICKY &&
+           !__atomic_compare_exchange_n(c, &v, (uint8_t)(v + n < STICKY ? v + n : STICKY), true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
-void filter_remove(const void *p) {
-    uint8_t *c = &filter_counts[filter_slot(p)];
+static void uncount(uint8_t *c) {
     uint8_t v = __atomic_load_n(c, __ATOMIC_RELAXED);
     while (v != STICKY && v != 0 &&
            !__atomic_compare_exchange_n(c, &v, (uint8_t)(v - 1), true, __ATOMIC_RELAXED,
                                         __ATOMIC_RELAXED)) {
     }
+}
+
+static uint8_t *now(void) { return __atomic_load_n(&filter.now, __ATOMIC_SEQ_CST); }
+
+static uint8_t *next(void) { return __atomic_load_n(&filter.next, __ATOMIC_SEQ_CST); }
+
+void filter_add(const void *p, bool next_too) {
+    uint8_t *n = next_too ? next() : NULL, *c = now();
+    count(&c[filter_slot(c, p)], 1);
+    if (n && n != c)
+        count(&n[filter_slot(n, p)], 1);
+}
+
+void filter_remove(const void *p, bool next_too) {
+    uint8_t *n = next_too ? next() : NULL, *c = now();
+    uncount(&c[filter_slot(c, p)]);
+    if (n && n != c)
+        uncount(&n[filter_slot(n, p)]);
+}
+
+/* Slots of this array that continue one of the first array. */
+static unsigned run_of(const uint8_t *counts) {
+    return 1u << (bits_of(counts) - FILTER_FIRST_BITS);
+}
+
+static uint64_t first_slot(const void *p) { return filter_slot(first + 64 - FILTER_FIRST_BITS, p); }
+
+static void pin_in(uint8_t *counts, uint64_t slot, unsigned n) {
+    unsigned run = run_of(counts);
+    for (unsigned i = 0; i < run; i++)
+        count(&counts[slot * run + i], n);
+}
+
+void filter_pin(const void *p) {
+    uint64_t slot = first_slot(p);
+    count(&pinned[slot], 1);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uint8_t *n = next(), *c = now();
+    pin_in(c, slot, 1);
+    if (n && n != c)
+        pin_in(n, slot, 1);
+}
+
+void filter_unpin(const void *p) {
+    uint64_t slot = first_slot(p);
+    uint8_t *c = now();
+    unsigned run = run_of(c);
+    for (unsigned i = 0; i < run; i++)
+        uncount(&c[slot * run + i]);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uncount(&pinned[slot]);
+}
+
+bool filter_grow_begin(struct arena *a) {
+    unsigned bits = bits_of(now()) + 1;
+    if (bits > FILTER_MAX_BITS)
+        return false;
+    uint8_t *mapping = arena_map(a, bytes_of(bits));
+    if (!mapping)
+        return false;
+    uint8_t *fresh = mapping + 64 - bits;
+    __atomic_store_n(&filter.next, fresh, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (unsigned slot = 0; slot < FIRST; slot++) {
+        unsigned n = __atomic_load_n(&pinned[slot], __ATOMIC_SEQ_CST);
+        if (n)
+            pin_in(fresh, slot, n);
+    }
+    return true;
+}
+
+void filter_carry(const void *p) {
+    uint8_t *n = next();
+    count(&n[filter_slot(n, p)], 1);
+}
+
+void filter_grow_end(struct arena *a) {
+    uint8_t *old = now(), *older = filter.before;
+    __atomic_store_n(&filter.now, next(), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&filter.next, NULL, __ATOMIC_SEQ_CST);
+    filter.before = bits_of(old) > FILTER_FIRST_BITS ? old : NULL;
+    if (older)
+        arena_empty(a, mapping_of(older), bytes_of(bits_of(older)));
+}
+
+static void give_back(uint8_t *counts) {
+    if (counts && bits_of(counts) > FILTER_FIRST_BITS)
+        sys_unmap(mapping_of(counts), bytes_of(bits_of(counts)));
+}
+
+/* Word by word: a page that is right already is not written, hence not copied. */
+void filter_reset(void) {
+    struct filter was = filter;
+    uint8_t *counts = first + 64 - FILTER_FIRST_BITS;
+    for (size_t i = 0; i < FIRST; i += sizeof(uint64_t)) {
+        uint64_t is, right;
+        memcpy(&is, counts + i, sizeof is);
+        memcpy(&right, pinned + i, sizeof right);
+        if (is != right)
+            memcpy(counts + i, &right, sizeof right);
+    }
+    filter = (struct filter){.now = counts};
+    give_back(was.now);
+    give_back(was.next);
+    give_back(was.before);
 }

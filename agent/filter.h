@@ -1,35 +1,67 @@
 #pragma once
 /*
- * HOT. Does free() have to look at this pointer? 64 Ki counters of one byte, indexed by a hash of
- * the address: zero means certainly not, anything else means ask the exact tables behind it.
- * Entered are the blocks that the pool handed out as malloc, and sampled blocks.
+ * HOT. Does free() have to look at this pointer? Counters of one byte, indexed by a hash of the
+ * address: zero means certainly not, anything else means ask the exact tables behind it. Two sorts
+ * of pointers are entered: sampled blocks, which are in agent/live.h, and blocks that the pool
+ * handed out as malloc, which are "pinned".
  *
  * Invariant: counter >= number of entered pointers that hash to it. A counter that reached 255
  * stays there for ever, so a busy slot costs look-ups and never an answer. Every pointer is removed
  * at most as often as it was added; the caller vouches for that, because one removal too many would
  * hide a stranger.
  *
- * No lock: relaxed atomics on single bytes. Fork-safe for the same reason: the child keeps the
- * counts, as it keeps the blocks. 64 KiB of .bss, a page of it real memory when its first pointer
- * is entered.
+ * The first 64 Ki counters are .bss, a page of it real memory when its first pointer is entered.
+ * More are mapped as the live set grows, so that at most 1 in 17 counters is taken. No lock here:
+ * relaxed atomics on single bytes; who grows it says what is being moved (live.c).
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum { FILTER_BITS = 16 };
+struct arena;
 
-extern uint8_t filter_counts[1 << FILTER_BITS] __attribute__((visibility("hidden")));
+enum { FILTER_FIRST_BITS = 16, FILTER_MAX_BITS = 24, FILTER_LOAD = 17 };
+
+struct filter {
+    /* The counters that free() asks. They begin behind a multiple of 64, at as many bytes as the
+     * hash is to be shifted by: one word says where they are and how many. */
+    uint8_t *now;
+    uint8_t *next;   /* twice as many, being filled; or NULL */
+    uint8_t *before; /* half as many, which a thread may still be looking at; or NULL */
+};
+
+extern struct filter filter __attribute__((visibility("hidden")));
+
+static inline unsigned filter_shift(const uint8_t *counts) { return (uintptr_t)counts & 63; }
 
 /* Fibonacci hashing of the 16-byte unit: one multiply, one shift. NULL shares slot 0 with its
  * strangers. */
-static inline uint32_t filter_slot(const void *p) {
-    return (uint32_t)((((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u) >> (64 - FILTER_BITS));
+static inline uint64_t filter_slot(const uint8_t *counts, const void *p) {
+    return (((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u) >> filter_shift(counts);
 }
 
-/* One load. False is certain, true is "perhaps". */
+/* Two loads, the first of them always in the cache. False is certain, true is "perhaps". */
 static inline bool filter_maybe(const void *p) {
-    return __atomic_load_n(&filter_counts[filter_slot(p)], __ATOMIC_RELAXED) != 0;
+    const uint8_t *counts = __atomic_load_n(&filter.now, __ATOMIC_RELAXED);
+    return __atomic_load_n(&counts[filter_slot(counts, p)], __ATOMIC_RELAXED) != 0;
 }
 
-void filter_add(const void *p);
-void filter_remove(const void *p);
+/* A sampled block; next_too when it is, or will not be, carried over into filter.next. */
+void filter_add(const void *p, bool next_too);
+void filter_remove(const void *p, bool next_too);
+/* A block of the pool. From any thread and any handler, at any time. */
+void filter_pin(const void *p);
+void filter_unpin(const void *p);
+
+static inline uint64_t filter_slots(void) {
+    return (uint64_t)1 << (64 - filter_shift(__atomic_load_n(&filter.now, __ATOMIC_RELAXED)));
+}
+/* Begins to double: filter.next is there and knows all pinned blocks. False without memory. One
+ * thread at a time. */
+bool filter_grow_begin(struct arena *a);
+/* For each sampled block that filter.next does not know yet. */
+void filter_carry(const void *p);
+/* Everything was carried over: free() asks the new ones. */
+void filter_grow_end(struct arena *a);
+/* In a fork child: only pinned blocks are left. */
+void filter_reset(void);

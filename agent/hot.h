@@ -23,13 +23,15 @@ static inline bool hot_malloc_due(size_t size) {
     return __builtin_expect(left < step, 0);
 }
 
-/* True when p may be one of ours. Cost: a multiply, one load that hits L1 or L2, a branch: 0.3 ns.
+/* True when p may be one of ours. Cost: a multiply, two loads that hit L1 or L2, a branch: 0.3 ns.
  */
 static inline bool hot_free_due(const void *p) { return __builtin_expect(filter_maybe(p), 0); }
 
 /* After the countdown ran out: true inside the agent, whose memory is the pool, and the countdown
- * stays at zero; otherwise false, and with nothing sampling it never runs out again. */
+ * stays at zero. Otherwise heap_due() (agent/heap.h) says what it means and begins the next one. */
 static inline bool hot_in_agent(void) {
-    self.left_bytes = self.busy ? 0 : INT64_MAX / 2;
-    return self.busy != 0;
+    if (!self.busy)
+        return false;
+    self.left_bytes = 0;
+    return true;
 }

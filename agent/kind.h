@@ -12,8 +12,12 @@
 struct freeze;
 struct thread;
 
+/* What start returns when this process has nothing for the kind to see: it said so itself. */
+enum { KIND_STANDS_DOWN = 1 };
+
 struct kind {
-    /* Begins to collect; the rate is in the unit of the kind's row. 0 or -errno. */
+    /* Begins to collect; the rate is in the unit of the kind's row. 0, -errno or KIND_STANDS_DOWN.
+     */
     int (*start)(uint64_t rate);
     /* Ends it for good; what was collected stays. */
     void (*stop)(void);

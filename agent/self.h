@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/rng.h"
+
 struct thread;
 
 struct self {
@@ -17,6 +19,9 @@ struct self {
     struct thread *thread; /* its registration, or NULL */
     uint64_t stack_hi;     /* end of its stack, 0 unknown */
     const void *registrar; /* the real __register_frame we are in (preload/frames.c), or NULL */
+    struct rng gaps;       /* of the countdown; state 0: not seeded */
+    uint16_t rate;         /* the number of the rate its gap was drawn with, 0 none (agent/heap.h) */
+    bool recount;          /* the countdown was ended from outside, not by an allocation */
     bool blocks_sampling;  /* the host believes that it blocks our sampling signal */
 };
 

@@ -30,6 +30,32 @@ struct row *table_row(struct table *t, struct arena *a, const struct stack *stac
     return l ? (struct row *)l : &t->other;
 }
 
+/* Fractions gather in a word of their own; before that runs over (2^31 samples), its whole part
+ * moves to the sum. */
+void row_add_scaled(struct row *r, unsigned value, uint64_t weight, uint64_t n, bool take_away) {
+    enum { PART_BITS = 32, FULL_BITS = 61 };
+    unsigned __int128 scaled = (unsigned __int128)weight * n;
+    int64_t whole = (int64_t)(scaled >> PART_BITS), part = (uint32_t)scaled;
+    row_add(r, value, take_away ? -whole : whole);
+    int64_t parts =
+        atomic_fetch_add_explicit(&r->parts[value], take_away ? -part : part, memory_order_relaxed);
+    if (parts >> FULL_BITS == 0 || parts >> FULL_BITS == -1)
+        return;
+    int64_t carry = parts >> PART_BITS;
+    if (atomic_fetch_sub_explicit(&r->parts[value], carry << PART_BITS, memory_order_relaxed) >>
+            FULL_BITS ==
+        parts >> FULL_BITS)
+        row_add(r, value, carry);
+    else /* another thread did the same */
+        atomic_fetch_add_explicit(&r->parts[value], carry << PART_BITS, memory_order_relaxed);
+}
+
+int64_t row_scaled(const struct row *r, unsigned value) {
+    int64_t parts = atomic_load_explicit(&r->parts[value], memory_order_relaxed);
+    return atomic_load_explicit(&r->sums[value], memory_order_relaxed) +
+           ((parts + ((int64_t)1 << 31)) >> 32);
+}
+
 struct each {
     void (*fn)(struct row *row, void *arg);
     void *arg;

@@ -5,6 +5,7 @@
  * reader never makes a writer wait and no sample falls between two windows.
  */
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/stack.h"
@@ -24,7 +25,11 @@ struct row {
     const struct who *who; /* NULL: not told apart by thread */
     uint64_t tag;          /* the kind's own */
     atomic_int_fast64_t sums[KIND_MAX_VALUES];
-    int64_t written[KIND_MAX_VALUES]; /* by the last file; only the dumper touches it */
+    union {
+        int64_t written[KIND_MAX_VALUES]; /* by the last file; only the dumper touches it */
+        atomic_int_fast64_t parts[KIND_MAX_VALUES]; /* fractions of the sums (row_add_scaled) */
+    };
+    int64_t peak[2]; /* agent/heap.c */
 };
 
 struct table {
@@ -38,5 +43,12 @@ struct row *table_row(struct table *t, struct arena *a, const struct stack *stac
 static inline void row_add(struct row *r, unsigned value, int64_t n) {
     atomic_fetch_add_explicit(&r->sums[value], n, memory_order_relaxed);
 }
+/*
+ * Adds n times weight, in units of 2^-32, or takes it away again: no rounding, so that what was
+ * added and taken away leaves zero. For kinds whose files have no windows.
+ */
+void row_add_scaled(struct row *r, unsigned value, uint64_t weight, uint64_t n, bool take_away);
+/* Such a sum, rounded. */
+int64_t row_scaled(const struct row *r, unsigned value);
 /* Calls fn for every row, `other` last. Rows added meanwhile may be missed. */
 void table_each(struct table *t, void (*fn)(struct row *row, void *arg), void *arg);

@@ -46,6 +46,7 @@ static void slot_stack(struct thread *t, uint64_t hi) {
 static void slot_fill(struct thread *t, pid_t tid, bool adopted, uint64_t start) {
     slot_stack(t, adopted ? 0 : self.stack_hi);
     t->adopted = adopted;
+    t->self = adopted ? NULL : &self;
     t->start = start;
     t->rng.state = sys_clock_ns(CLOCK_MONOTONIC) ^ ((uint64_t)tid << 32);
     atomic_store(&t->timer, -1);
@@ -66,6 +67,7 @@ static void slot_upgrade(struct thread *t, uint64_t start) {
     }
     slot_stack(t, self.stack_hi);
     t->adopted = false;
+    t->self = &self;
     t->start = start;
     atomic_fetch_sub(&agent.threads.adopted, 1);
     atomic_fetch_add(&agent.threads.live, 1);
@@ -119,6 +121,7 @@ void thread_remove(struct thread *t) {
     lock(s);
     atomic_fetch_sub(t->adopted ? &s->adopted : &s->live, 1);
     atomic_store_explicit(&t->tid, 0, memory_order_release);
+    t->self = NULL;
     t->next_free = s->free;
     s->free = t;
     unlock(s);
@@ -200,6 +203,28 @@ void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *)) {
         }
     }
     proc_each_thread(scan_one, &s);
+}
+
+static void recount(struct self *other) {
+    __atomic_store_n(&other->recount, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&other->held_bytes, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&other->left_bytes, 0, __ATOMIC_RELAXED);
+}
+
+/* A thread that is counting down in this very moment overwrites the zero; a second round after a
+ * pause finds nearly all of those, and the others ask anew when their countdown ends. */
+void threads_recount(void) {
+    struct threads *s = &agent.threads;
+    for (unsigned round = 0; round < 2; round++) {
+        lock(s);
+        for (unsigned i = 0; i < thread_slots(s); i++) {
+            struct thread *t = thread_at(i);
+            if (t && t->self && (round == 0 || t->self->recount))
+                recount(t->self);
+        }
+        unlock(s);
+        sys_yield();
+    }
 }
 
 /* Entry by entry: clearing the whole directory would cost every fork 32 page faults. */

@@ -19,6 +19,7 @@ struct thread {
     uint32_t index;     /* its place in the registry, for ever */
     bool adopted;       /* found in /proc, not seen being born: its TLS may be anybody's */
     atomic_int timer;   /* kernel timer id, -1: none */
+    struct self *self;  /* its TLS; NULL when adopted. Under the lock */
     uint64_t start;     /* address of the function the thread began in, 0 unknown */
     uint64_t stack_hi;  /* end of its stack, 0 unknown */
     atomic_uint_fast64_t stack_lo; /* from here to stack_hi every page was found readable */
@@ -70,5 +71,7 @@ void threads_read_names(void);
 /* Registers threads that /proc/self/task shows and we do not know, calling fn for each; forgets
  * adopted ones that are gone, calling gone for each. */
 void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *));
+/* Ends the countdown of every registered thread: its next allocation asks anew (agent/heap.h). */
+void threads_recount(void);
 /* In a fork child: no thread is registered; the cookie stays. */
 void threads_reset(void);

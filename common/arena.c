@@ -20,28 +20,44 @@ struct arena_chunk {
     atomic_size_t used;
 };
 
+/* Pages within the bound, or NULL. */
+static void *map(struct arena *a, size_t size) {
+    size_t before = atomic_fetch_add_explicit(&a->mapped, size, memory_order_relaxed);
+    void *p = !a->limit || before + size <= a->limit ? sys_map(size) : NULL;
+    if (!p)
+        atomic_fetch_sub_explicit(&a->mapped, size, memory_order_relaxed);
+    return p;
+}
+
+void *arena_map(struct arena *a, size_t n) {
+    void *p = map(a, n);
+    if (!p)
+        atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+    return p;
+}
+
+void arena_unmap(struct arena *a, void *p, size_t n) {
+    atomic_fetch_sub_explicit(&a->mapped, n, memory_order_relaxed);
+    sys_unmap(p, n);
+}
+
+void arena_empty(struct arena *a, void *p, size_t n) {
+    atomic_fetch_sub_explicit(&a->mapped, n, memory_order_relaxed);
+    sys_call_3(SYS_madvise, p, n, MADV_DONTNEED);
+}
+
 static struct arena_chunk *chunk_new(struct arena *a, struct arena_chunk *older, size_t need) {
     size_t size = older ? CHUNK_MAX : CHUNK_FIRST;
     if (need + PAGE > size)
         size = (need + 2 * PAGE - 1) & ~(size_t)(PAGE - 1);
-    size_t before = atomic_fetch_add_explicit(&a->mapped, size, memory_order_relaxed);
-    struct arena_chunk *c = NULL;
-    if (!a->limit || before + size <= a->limit)
-        c = sys_map(size);
-    if (!c) {
-        atomic_fetch_sub_explicit(&a->mapped, size, memory_order_relaxed);
+    struct arena_chunk *c = map(a, size);
+    if (!c)
         return NULL;
-    }
     sys_call_3(SYS_madvise, (char *)c + PAGE, size - PAGE, MADV_WIPEONFORK);
     c->older = older;
     c->size = size;
     atomic_store_explicit(&c->used, PAGE, memory_order_relaxed);
     return c;
-}
-
-static void chunk_free(struct arena *a, struct arena_chunk *c, size_t size) {
-    atomic_fetch_sub_explicit(&a->mapped, size, memory_order_relaxed);
-    sys_unmap(c, size);
 }
 
 void *arena_alloc(struct arena *a, size_t n) {
@@ -62,7 +78,7 @@ void *arena_alloc(struct arena *a, size_t n) {
         if (atomic_compare_exchange_strong_explicit(&a->chunk, &c, next, memory_order_acq_rel,
                                                     memory_order_acquire))
             return (char *)next + PAGE;
-        chunk_free(a, next, next->size);
+        arena_unmap(a, next, next->size);
     }
 }
 
@@ -70,7 +86,7 @@ void arena_reset(struct arena *a) {
     struct arena_chunk *c = atomic_exchange_explicit(&a->chunk, NULL, memory_order_acq_rel);
     while (c) {
         struct arena_chunk *older = c->older;
-        chunk_free(a, c, c->size);
+        arena_unmap(a, c, c->size);
         c = older;
     }
     atomic_store_explicit(&a->mapped, 0, memory_order_relaxed);

@@ -20,7 +20,14 @@ struct arena {
 
 /* Zeroed memory aligned to 16 bytes, or NULL when the bound or the kernel says no. */
 void *arena_alloc(struct arena *a, size_t n);
-/* Gives everything back. Only when nobody else can hold a pointer: a fresh fork child, a test. */
+/* A zeroed mapping of its own under the same bound, which can be given back; a forked child keeps
+ * its contents. n is a multiple of the page size. NULL as above. */
+void *arena_map(struct arena *a, size_t n);
+void arena_unmap(struct arena *a, void *p, size_t n);
+/* Its pages go back to the kernel and read as zero from now on; the addresses stay taken. */
+void arena_empty(struct arena *a, void *p, size_t n);
+/* Gives everything back but mappings. Only when nobody else can hold a pointer: a fresh fork child,
+ * a test. */
 void arena_reset(struct arena *a);
 static inline size_t arena_mapped(struct arena *a) {
     return atomic_load_explicit(&a->mapped, memory_order_relaxed);

@@ -22,8 +22,9 @@ enum rate_unit { RATE_NONE, RATE_HZ, RATE_BYTES, RATE_NS };
 
 #define KINDS(KIND)                                                                                                        \
     KIND(cpu,          RATE_HZ,    100,       true,  true,  true,  "cpu",          "nanoseconds", "cpu",          BUILT(kind_cpu), 2, {"samples", "count"}, {"cpu", "nanoseconds"}) \
-    KIND(heap,         RATE_BYTES, 512 << 10, true,  true,  false, "space",        "bytes",       "inuse_space",  NOT_BUILT, KIND_SPACE) \
-    KIND(allocs,       RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "alloc_space",  NOT_BUILT, KIND_SPACE) \
+    KIND(heap,         RATE_BYTES, 512 << 10, true,  true,  false, "space",        "bytes",       "inuse_space",  BUILT(kind_heap), KIND_SPACE) \
+    KIND(allocs,       RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "alloc_space",  BUILT(kind_allocs), KIND_SPACE) \
+    KIND(heappeak,     RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "inuse_space",  BUILT(kind_heappeak), 2, {"inuse_objects", "count"}, {"inuse_space", "bytes"}) \
     KIND(mutex,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
     KIND(block,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
     KIND(threads,      RATE_NONE,  0,         true,  false, false, "threads",      "count",       "threads",      NOT_BUILT, 1, {"threads", "count"}) \

@@ -242,7 +242,32 @@ static bool rate_parse(const struct kind_info *k, const char *s, size_t n, uint6
 static void kind_on(struct options *o, enum kind_id k) {
     o->kinds[k].on = true;
     o->kinds[k].asked = true;
+    o->kinds[k].by_age = false;
     o->kinds[k].rate = kind_infos[k].default_rate;
+}
+
+static bool has_ages(const struct kind_info *k) {
+    return kind_id(k) == KIND_heap || kind_id(k) == KIND_allocs;
+}
+
+/* "heap=512k/age": takes what stands behind the slash; what is left of n. */
+static size_t age_parse(struct options *o, const struct kind_info *k, const char *s, size_t n,
+                        bool quiet) {
+    const char *slash = memchr(s, '/', n);
+    size_t left = slash ? (size_t)(slash - s) : n;
+    bool right = slash && has_ages(k) && equal(slash + 1, n - left - 1, "age");
+    o->kinds[kind_id(k)].by_age = right;
+    if (right || !slash || quiet)
+        return left;
+    struct log_line l;
+    log_begin(&l, LOG_WARN, "CPROF");
+    quote(&l.text, slash, n - left);
+    text_str(&l.text, has_ages(k) ? " is not /age" : ": only heap and allocs take /age");
+    text_str(&l.text, "; ");
+    text_str(&l.text, k->name);
+    text_str(&l.text, " is on without it");
+    log_end(&l);
+    return left;
 }
 
 /* One item of the list, "heap" or "heap=256k" or "all". False: nothing known by that name. */
@@ -266,7 +291,11 @@ static bool kind_item(struct options *o, const char *s, size_t n, bool quiet) {
         return false;
     }
     kind_on(o, kind_id(k));
-    if (eq && !rate_parse(k, eq + 1, n - name - 1, &o->kinds[kind_id(k)].rate) && !quiet)
+    if (eq)
+        n = age_parse(o, k, s, n, quiet);
+    bool only_age = o->kinds[kind_id(k)].by_age && n == name + 1;
+    if (eq && !only_age && !rate_parse(k, eq + 1, n - name - 1, &o->kinds[kind_id(k)].rate) &&
+        !quiet)
         say_wrong_rate(k, s, n);
     return true;
 }

@@ -40,7 +40,8 @@ struct options {
     bool off; /* CPROF=off, CPROF_DISABLE=1, or CPROF_ONLY does not match */
     struct {
         bool on;
-        bool asked; /* named by the user, not by the default */
+        bool asked;  /* named by the user, not by the default */
+        bool by_age; /* "heap=512k/age" */
         uint64_t rate;
     } kinds[KIND_COUNT];
     char out[512];

@@ -12,15 +12,15 @@
  * and opens it last; a reader takes bytes, start, bytes again and believes only a pair that stood
  * still. A start of 0 ends the list: a few dozen spans in practice, so a scan of a few cache lines.
  *
- * The spin lock gives up after two seconds: its owner may have stayed behind in the parent of a raw
- * clone(). Then an allocation fails and a free leaks, which is all that can be done without waiting
- * for ever.
+ * When the spin lock gives up (common/spin.h) an allocation fails and a free leaks, which is all
+ * that can be done without waiting for ever.
  */
 #include "common/pool.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
+#include "common/spin.h"
 #include "common/sys.h"
 
 enum {
@@ -32,7 +32,6 @@ enum {
     CHUNK_MAX = 1 << 20,
     PAGE = 4096,
     SPANS = 255, /* with the link, one page per table */
-    PATIENCE = 40000,
 };
 
 struct head {
@@ -67,22 +66,9 @@ static struct {
     struct spans spans;
 } pool;
 
-static bool lock(void) {
-    for (unsigned turn = 0; turn < PATIENCE; turn++) {
-        if (!atomic_load_explicit(&pool.locked, memory_order_relaxed) &&
-            !atomic_exchange_explicit(&pool.locked, 1, memory_order_acquire))
-            return true;
-        if (turn < 100)
-            sys_pause();
-        else if (turn < 200)
-            sys_yield();
-        else /* a realtime thread that only yields never lets the owner run */
-            sys_call_2(SYS_nanosleep, (&(struct timespec){0, 50000}), NULL);
-    }
-    return false;
-}
+static bool lock(void) { return spin_lock(&pool.locked, SPIN_PATIENCE); }
 
-static void unlock(void) { atomic_store_explicit(&pool.locked, 0, memory_order_release); }
+static void unlock(void) { spin_unlock(&pool.locked); }
 
 /* Spans. Writers hold the lock. */
 

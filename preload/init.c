@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/dump.h"
 #include "agent/self.h"
+#include "preload/provider.h"
 #include "preload/real.h"
 
 /* Of include/cprof.h, which applications include without linking us. */
@@ -32,8 +33,10 @@ static bool first_of_us(void) {
  * read. */
 static __attribute__((constructor)) void load(int argc, char **argv, char **envp) {
     real_resolve();
-    if (getauxval(AT_SECURE) == 0 && first_of_us())
-        agent_start(envp);
+    if (getauxval(AT_SECURE) != 0 || !first_of_us())
+        return;
+    provider_find();
+    agent_start(envp);
 }
 
 static __attribute__((destructor)) void unload(void) { agent_exit(); }

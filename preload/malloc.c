@@ -2,7 +2,8 @@
  * HOT. The malloc doors. Each is one question to agent/hot.h and a jump to the real function; the
  * functions ending in _due are where the question was answered yes. Nothing here changes what the
  * host gets: size, alignment, address and errno are the real allocator's. Only a thread inside the
- * agent is served from the pool.
+ * agent is served from the pool. What is sampled is agent/heap.h's to say; the doors of operator
+ * new are in preload/new.c.
  *
  * A block of the pool is entered in the filter when it leaves through a door and taken out when it
  * comes back, whoever brings it back: ld.so frees in one thread, years later, what our dlopen made
@@ -11,16 +12,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/filter.h"
+#include "agent/heap.h"
 #include "agent/hot.h"
 #include "common/pool.h"
+#include "preload/heap_door.h"
 #include "preload/real.h"
-
-#define COLD __attribute__((noinline, cold))
 
 /* A block on its way out of the pool. The caller is busy. */
 static void *hand_out(void *p) {
     if (p)
-        filter_add(p);
+        filter_pin(p);
     else
         errno = ENOMEM;
     return p;
@@ -30,14 +32,17 @@ static void *hand_out(void *p) {
 static void take_back(void *p) {
     self_enter();
     if (pool_usable(p)) {
-        filter_remove(p);
+        filter_unpin(p);
         pool_free(p);
     }
     self_leave();
 }
 
 static COLD void *malloc_due(size_t n) {
-    return hot_in_agent() ? hand_out(pool_alloc(n)) : real.malloc(n);
+    if (hot_in_agent())
+        return hand_out(pool_alloc(n));
+    unsigned rate = heap_due(n);
+    return heap_entered(rate, real.malloc(n), n);
 }
 
 void *malloc(size_t n) {
@@ -47,7 +52,10 @@ void *malloc(size_t n) {
 }
 
 static COLD void *calloc_due(size_t n, size_t size) {
-    return hot_in_agent() ? hand_out(pool_calloc(n, size)) : real.calloc(n, size);
+    if (hot_in_agent())
+        return hand_out(pool_calloc(n, size));
+    unsigned rate = heap_due(n * size);
+    return heap_entered(rate, real.calloc(n, size), n * size);
 }
 
 /* A product that wraps miscounts one call that is about to fail. */
@@ -61,17 +69,20 @@ void *calloc(size_t n, size_t size) {
  * it. */
 static bool from_pool(void) { return hot_in_agent() && real.owns_malloc; }
 
+/* Behind such an allocator nothing is sampled, and inside the agent nothing either. */
+static unsigned due(size_t n) { return self.busy ? 0 : heap_due(n); }
+
 /* Inside the agent a pool block stays in the pool. */
 static void *resize_in_pool(void *p, size_t n) {
     if (!pool_usable(p))
         return hand_out(NULL);
-    filter_remove(p);
+    filter_unpin(p);
     void *fresh = pool_realloc(p, n);
     if (fresh)
         return hand_out(fresh);
     if (n == 0)
         return NULL;
-    filter_add(p);
+    filter_pin(p);
     return hand_out(NULL);
 }
 
@@ -90,37 +101,59 @@ static void *move_out_of_pool(void *p, size_t n) {
     return n ? fresh : real.realloc(fresh, 0);
 }
 
-static COLD void *realloc_due(void *p, size_t n) {
+/*
+ * A block of the host's that may be sampled. It is out of the table while the real function
+ * decides: when that moves it, another thread may get its old address at once. NULL means that
+ * nothing changed, except that resizing to zero may free.
+ */
+static void *resize(unsigned rate, void *p, size_t n) {
+    struct live_block old;
+    bool sampled = heap_take(p, &old);
+    void *fresh = real.realloc(p, n);
+    if (sampled && !fresh && n != 0)
+        heap_put_back(&old);
+    else if (sampled)
+        heap_freed(&old);
+    return heap_entered(rate, fresh, n);
+}
+
+static COLD void *realloc_due(void *p, size_t n, bool counted_out) {
     bool in_agent = hot_in_agent();
+    unsigned rate = in_agent || !counted_out ? 0 : heap_due(n);
     if (p && pool_owns(p))
-        return in_agent ? resize_in_pool(p, n) : move_out_of_pool(p, n);
+        return in_agent ? resize_in_pool(p, n) : heap_entered(rate, move_out_of_pool(p, n), n);
     if (!p && in_agent)
         return hand_out(pool_alloc(n));
-    return real.realloc(p, n);
+    return resize(rate, p, n);
 }
 
-/* Either yes leads to the same place, which asks about p again. */
 void *realloc(void *p, size_t n) {
-    if (hot_malloc_due(n) || hot_free_due(p))
-        return realloc_due(p, n);
+    bool counted_out = hot_malloc_due(n);
+    if (counted_out || hot_free_due(p))
+        return realloc_due(p, n, counted_out);
     return real.realloc(p, n);
 }
 
-static COLD void *reallocarray_due(void *p, size_t n, size_t size) {
+static COLD void *reallocarray_due(void *p, size_t n, size_t size, bool counted_out) {
     size_t bytes;
-    if (__builtin_mul_overflow(n, size, &bytes) || !real.owns_malloc)
-        return real.reallocarray(p, n, size);
-    return realloc_due(p, bytes);
-}
-
-void *reallocarray(void *p, size_t n, size_t size) {
-    if (hot_malloc_due(n * size) || hot_free_due(p))
-        return reallocarray_due(p, n, size);
+    if (!__builtin_mul_overflow(n, size, &bytes) && real.owns_malloc)
+        return realloc_due(p, bytes, counted_out);
+    if (counted_out)
+        due(0);
     return real.reallocarray(p, n, size);
 }
 
+void *reallocarray(void *p, size_t n, size_t size) {
+    bool counted_out = hot_malloc_due(n * size);
+    if (counted_out || hot_free_due(p))
+        return reallocarray_due(p, n, size, counted_out);
+    return real.reallocarray(p, n, size);
+}
+
+/* Done with p: true if it came from the pool. A sampled block is taken out before it is free for
+ * others. */
 static COLD bool free_due(void *p) {
-    if (!pool_owns(p))
+    if (heap_forgotten(p) || !pool_owns(p))
         return false;
     take_back(p);
     return true;
@@ -153,8 +186,13 @@ void free_aligned_sized(void *p, size_t align, size_t n) {
 static bool is_power_of_two(size_t align) { return align && !(align & (align - 1)); }
 
 static COLD int posix_memalign_due(void **ret_p, size_t align, size_t n) {
-    if (!from_pool())
-        return real.posix_memalign(ret_p, align, n);
+    if (!from_pool()) {
+        unsigned rate = due(n);
+        int err = real.posix_memalign(ret_p, align, n);
+        if (!err)
+            heap_enter(rate, *ret_p, n);
+        return err;
+    }
     if (!is_power_of_two(align) || align % sizeof(void *))
         return EINVAL;
     void *p = pool_aligned(align, n);
@@ -179,7 +217,10 @@ static void *aligned_from_pool(size_t align, size_t n) {
 }
 
 static COLD void *aligned_alloc_due(size_t align, size_t n) {
-    return from_pool() ? aligned_from_pool(align, n) : real.aligned_alloc(align, n);
+    if (from_pool())
+        return aligned_from_pool(align, n);
+    unsigned rate = due(n);
+    return heap_entered(rate, real.aligned_alloc(align, n), n);
 }
 
 void *aligned_alloc(size_t align, size_t n) {
@@ -189,7 +230,10 @@ void *aligned_alloc(size_t align, size_t n) {
 }
 
 static COLD void *memalign_due(size_t align, size_t n) {
-    return from_pool() ? aligned_from_pool(align, n) : real.memalign(align, n);
+    if (from_pool())
+        return aligned_from_pool(align, n);
+    unsigned rate = due(n);
+    return heap_entered(rate, real.memalign(align, n), n);
 }
 
 void *memalign(size_t align, size_t n) {
@@ -202,7 +246,10 @@ void *memalign(size_t align, size_t n) {
 enum { PAGE = 64 << 10 };
 
 static COLD void *valloc_due(size_t n) {
-    return from_pool() ? aligned_from_pool(PAGE, n) : real.valloc(n);
+    if (from_pool())
+        return aligned_from_pool(PAGE, n);
+    unsigned rate = due(n);
+    return heap_entered(rate, real.valloc(n), n);
 }
 
 void *valloc(size_t n) {
@@ -212,8 +259,10 @@ void *valloc(size_t n) {
 }
 
 static COLD void *pvalloc_due(size_t n) {
-    if (!from_pool())
-        return real.pvalloc(n);
+    if (!from_pool()) {
+        unsigned rate = due(n);
+        return heap_entered(rate, real.pvalloc(n), n);
+    }
     size_t bytes;
     if (__builtin_add_overflow(n, (size_t)PAGE - 1, &bytes))
         return hand_out(NULL);

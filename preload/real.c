@@ -12,6 +12,13 @@
  * and each goes to the next definition as if we were not there: glibc's reallocarray calls the
  * realloc in front of us.
  *
+ * Operator new and delete are doors only for an allocator that has its own. In a program without a
+ * C++ library, a plugin that brings one (RTLD_LOCAL: Python's extensions) would bind to doors that
+ * lead nowhere, because RTLD_NEXT cannot see its library. So unless the provider has operators,
+ * ours are withdrawn before the first plugin can be loaded: their entries in our dynamic symbol
+ * table lose their value, which to the loader means undefined. What has bound to them until then is
+ * led on.
+ *
  * Why no lock: dlsym takes the loader's lock. A thread that waited for our look-up inside a library
  * constructor would hold that lock while we want it. Two threads may look up at once; they find and
  * store the same.
@@ -29,9 +36,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "agent/self.h"
+#include "common/pool.h"
 #include "common/sys.h"
 
 #define REAL(type, name, params, args, version) static type early_##name params;
@@ -182,6 +191,30 @@ static void made_free_aligned_sized(void *p, size_t align, size_t n) {
     real.free(p);
 }
 
+static void *made_new(size_t n) { return real.malloc(n ? n : 1); }
+
+static void *made_new_aligned(size_t n, size_t align) {
+    return real.aligned_alloc(align, n ? n : 1);
+}
+
+static void made_delete(void *p) { real.free(p); }
+
+/* No operator anywhere: only a weak reference of somebody who asks whether there is one binds to
+ * ours. */
+static void make_operators(struct real *f) {
+#define REAL(type, name, params, args, version)                                      \
+    if (!f->name)                                                                    \
+        f->name = (type(*) params)(strstr(#name, "align") ? (void *)made_new_aligned \
+                                                          : (void *)made_new);
+    REALS_NEW(REAL)
+#undef REAL
+#define REAL(type, name, params, args, version) \
+    if (!f->name)                               \
+        f->name = (type(*) params)(void *)made_delete;
+    REALS_DELETE(REAL)
+#undef REAL
+}
+
 static bool lives_in(const void *base, const void *function) {
     Dl_info info;
     return function && dladdr(function, &info) && info.dli_fbase == base;
@@ -226,6 +259,63 @@ static void one_provider(struct real *f) {
     OR_MADE(free_aligned_sized, made_free_aligned_sized);
 }
 
+/* The provider's operators may call malloc by its public name, as libstdc++'s do: then we see them
+ * there. Asked inside the agent, where that name would serve from the pool. */
+static bool new_comes_back(void) {
+    void *p = real._Znwm(1);
+    bool back = p && pool_owns(p);
+    if (back)
+        free(p);
+    else
+        real._ZdlPv(p);
+    return back;
+}
+
+/* A bit for each operator new that is the provider's own. */
+static uint8_t find_operators(void) {
+    unsigned own = 0;
+    Dl_info info;
+    if (!real.owns_malloc || !dladdr((void *)real.malloc, &info))
+        return 0;
+#define REAL(type, name, params, args, version) \
+    own |= (unsigned)lives_in(info.dli_fbase, (void *)real.name) << NEW##name;
+    REALS_NEW(REAL)
+#undef REAL
+    bool both = (own & 1u << NEW_Znwm) && lives_in(info.dli_fbase, (void *)real._ZdlPv);
+    return both && !new_comes_back() ? (uint8_t)own : 0;
+}
+
+static void withdraw_one(const void *door, const char *name) {
+    Dl_info info;
+    ElfW(Sym) *entry = NULL;
+    if (!dladdr1(door, &info, (void **)&entry, RTLD_DL_SYMENT) || !entry || !info.dli_sname ||
+        strcmp(info.dli_sname, name) != 0)
+        return;
+    uintptr_t page = (uintptr_t)entry & ~(uintptr_t)4095;
+    size_t bytes = (uintptr_t)(entry + 1) - page;
+    if (sys_call_3(SYS_mprotect, page, bytes, PROT_READ | PROT_WRITE) != 0)
+        return;
+    entry->st_value = 0;
+    sys_call_3(SYS_mprotect, page, bytes, PROT_READ);
+}
+
+static void withdraw_operators(void) {
+#define REAL(type, name, params, args, version) withdraw_one((void *)name, #name);
+    REALS_NEW(REAL)
+    REALS_DELETE(REAL)
+#undef REAL
+}
+
+static struct link_map *first_object(void) {
+    Dl_info info;
+    struct link_map *first = NULL;
+    if (!dladdr1(__ehdr_start, &info, (void **)&first, RTLD_DL_LINKMAP))
+        return NULL;
+    while (first && first->l_prev)
+        first = first->l_prev;
+    return first;
+}
+
 /*
  * Asks the first object's scope, the one that every library binds in: RTLD_DEFAULT would find us
  * first, because we are linked with -Bsymbolic. (dlopen(NULL) gives the same handle, but takes a
@@ -233,14 +323,10 @@ static void one_provider(struct real *f) {
  * address of malloc, "the first malloc" is its own PLT entry.
  */
 static bool owns_malloc(void) {
-    Dl_info info;
-    struct link_map *first = NULL;
-    if (!dladdr1(__ehdr_start, &info, (void **)&first, RTLD_DL_LINKMAP) || !first)
-        return true;
-    while (first->l_prev)
-        first = first->l_prev;
-    return dlsym(first, "malloc") == (void *)malloc || dlsym(first, "calloc") == (void *)calloc ||
-           dlsym(first, "realloc") == (void *)realloc || dlsym(first, "free") == (void *)free;
+    struct link_map *first = first_object();
+    return !first || dlsym(first, "malloc") == (void *)malloc ||
+           dlsym(first, "calloc") == (void *)calloc || dlsym(first, "realloc") == (void *)realloc ||
+           dlsym(first, "free") == (void *)free;
 }
 
 void real_resolve(void) {
@@ -259,11 +345,34 @@ void real_resolve(void) {
     found.owns_malloc = owns_malloc();
     if (found.owns_malloc)
         one_provider(&found);
+    make_operators(&found);
     __atomic_store_n(&real.owns_malloc, found.owns_malloc, __ATOMIC_RELAXED);
 #define REAL(type, name, params, args, version) \
     __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);
     REALS(REAL)
 #undef REAL
+    uint8_t owns_new = find_operators();
+    __atomic_store_n(&real.owns_new, owns_new, __ATOMIC_RELAXED);
+    if (!owns_new)
+        withdraw_operators();
     self_leave();
     __atomic_store_n(&resolving, DONE, __ATOMIC_RELEASE);
+}
+
+static const char *path_of(const void *function) {
+    Dl_info info;
+    return function && dladdr(function, &info) ? info.dli_fname : NULL;
+}
+
+const char *real_provider(void) { return path_of((void *)real.malloc); }
+
+const char *real_in_front(void) {
+    struct link_map *first = first_object();
+    return first ? path_of(dlsym(first, "malloc")) : NULL;
+}
+
+void *real_of_provider(const char *name) {
+    Dl_info info;
+    void *f = look_up(name, NULL);
+    return dladdr((void *)real.malloc, &info) && lives_in(info.dli_fbase, f) ? f : NULL;
 }

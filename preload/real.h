@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/signalfd.h>
 #include <sys/types.h>
 #include <threads.h>
@@ -39,6 +40,31 @@
     REAL(size_t, malloc_usable_size, (void *p),                                       (p),              NULL)                \
     REAL(void,   free_sized,         (void *p, size_t n),                             (p, n),           NULL)                \
     REAL(void,   free_aligned_sized, (void *p, size_t align, size_t n),               (p, align, n),    NULL)
+
+/* Operator new and delete, as the linker knows them. */
+#define REALS_NEW(REAL)                                                                                                      \
+    REAL(void *, _Znwm,                               (size_t n),                                              (n),                   NULL)\
+    REAL(void *, _Znam,                               (size_t n),                                              (n),                   NULL)\
+    REAL(void *, _ZnwmRKSt9nothrow_t,                 (size_t n, const void *nothrow),                         (n, nothrow),          NULL)\
+    REAL(void *, _ZnamRKSt9nothrow_t,                 (size_t n, const void *nothrow),                         (n, nothrow),          NULL)\
+    REAL(void *, _ZnwmSt11align_val_t,                (size_t n, size_t align),                                (n, align),            NULL)\
+    REAL(void *, _ZnamSt11align_val_t,                (size_t n, size_t align),                                (n, align),            NULL)\
+    REAL(void *, _ZnwmSt11align_val_tRKSt9nothrow_t,  (size_t n, size_t align, const void *nothrow),           (n, align, nothrow),   NULL)\
+    REAL(void *, _ZnamSt11align_val_tRKSt9nothrow_t,  (size_t n, size_t align, const void *nothrow),           (n, align, nothrow),   NULL)
+
+#define REALS_DELETE(REAL)                                                                                                   \
+    REAL(void,   _ZdlPv,                              (void *p),                                               (p),                   NULL)\
+    REAL(void,   _ZdaPv,                              (void *p),                                               (p),                   NULL)\
+    REAL(void,   _ZdlPvm,                             (void *p, size_t n),                                     (p, n),                NULL)\
+    REAL(void,   _ZdaPvm,                             (void *p, size_t n),                                     (p, n),                NULL)\
+    REAL(void,   _ZdlPvRKSt9nothrow_t,                (void *p, const void *nothrow),                          (p, nothrow),          NULL)\
+    REAL(void,   _ZdaPvRKSt9nothrow_t,                (void *p, const void *nothrow),                          (p, nothrow),          NULL)\
+    REAL(void,   _ZdlPvSt11align_val_t,               (void *p, size_t align),                                 (p, align),            NULL)\
+    REAL(void,   _ZdaPvSt11align_val_t,               (void *p, size_t align),                                 (p, align),            NULL)\
+    REAL(void,   _ZdlPvmSt11align_val_t,              (void *p, size_t n, size_t align),                       (p, n, align),         NULL)\
+    REAL(void,   _ZdaPvmSt11align_val_t,              (void *p, size_t n, size_t align),                       (p, n, align),         NULL)\
+    REAL(void,   _ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, const void *nothrow),            (p, align, nothrow),   NULL)\
+    REAL(void,   _ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, const void *nothrow),            (p, align, nothrow),   NULL)
 
 #define REALS_THREAD(REAL)                                                                                                   \
     REAL(int,    pthread_create,     (pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg), (t, attr, start, arg), NULL) \
@@ -84,7 +110,8 @@
 /* clang-format on */
 
 #define REALS_FIXED(REAL) \
-    REALS_MALLOC(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
+    REALS_MALLOC(REAL) REALS_NEW(REAL) REALS_DELETE(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) \
+    REALS_PROCESS(REAL) REALS_FRAMES(REAL)
 #define REALS(REAL) REALS_VARIADIC(REAL) REALS_FIXED(REAL)
 
 struct real {
@@ -93,7 +120,14 @@ struct real {
 #undef REAL
     bool owns_malloc; /* the host's malloc is our door: no program or preload defines one before us
                        */
+    uint8_t owns_new; /* a bit for each row of REALS_NEW that is the provider's own and does not
+                         come back through malloc */
 };
+
+#define REAL(type, name, params, args, version) NEW##name,
+enum real_new { REALS_NEW(REAL) REAL_NEWS };
+#undef REAL
+_Static_assert(REAL_NEWS <= 8, "a bit for each");
 
 extern struct real real __attribute__((visibility("hidden")));
 
@@ -101,6 +135,13 @@ extern struct real real __attribute__((visibility("hidden")));
     type name params __attribute__((visibility("default")));
 REALS(REAL)
 #undef REAL
+
+/* The object that serves malloc, and the one whose malloc the host uses: an absolute path or NULL.
+ * CALM. */
+const char *real_provider(void) __attribute__((visibility("hidden")));
+const char *real_in_front(void) __attribute__((visibility("hidden")));
+/* The provider's own function of that name, or NULL. CALM. */
+void *real_of_provider(const char *name) __attribute__((visibility("hidden")));
 
 /* Looks everything up; any thread, any number of times. */
 void real_resolve(void) __attribute__((visibility("hidden")));
