@@ -46,6 +46,7 @@ struct job {
     const ucontext_t *context;
     capture_fn *fn;
     void *arg;
+    bool from_door;
 };
 
 /* On the agent's own stack. */
@@ -58,6 +59,10 @@ static void walk(void *arg) {
         w.plain_only = j->thread->adopted;
         w.plain_lo = sys_context_sp(j->context);
         w.plain_n = thread_stack_reach(j->thread, w.plain_lo);
+    }
+    if (j->from_door) {
+        w.door_lo = (uintptr_t)__ehdr_start;
+        w.door_n = (uintptr_t)etext - w.door_lo;
     }
     unwind_walk(&w);
     j->fn(j->arg, pcs, w.n);
@@ -82,7 +87,7 @@ static void run(struct job *j) {
 }
 
 void capture_context(struct thread *t, const ucontext_t *context, capture_fn *fn, void *arg) {
-    struct job j = {t, context, fn, arg};
+    struct job j = {t, context, fn, arg, .from_door = false};
     bool own_tls = !t->adopted;
     if (own_tls)
         self_enter();
@@ -93,13 +98,14 @@ void capture_context(struct thread *t, const ucontext_t *context, capture_fn *fn
 
 static bool is_ours(uint64_t pc) { return pc >= (uintptr_t)__ehdr_start && pc < (uintptr_t)etext; }
 
-/* A unit test, where everything is ours, keeps everything. */
+/* A unit test, where everything is ours, keeps everything. Of a walk that ended in our own frames
+ * [truncated] is left. */
 static void intern(void *arg, const uint64_t *pcs, unsigned n) {
     const struct stack **ret = arg;
     unsigned skip = 0;
     while (skip < n && is_ours(pcs[skip]))
         skip++;
-    if (skip == n || frame_is_special(pcs[skip]))
+    if (skip == n)
         skip = 0;
     *ret = stack_intern(&agent.stacks, &agent.arena, pcs + skip, n - skip);
 }
@@ -108,7 +114,7 @@ static void intern(void *arg, const uint64_t *pcs, unsigned n) {
 const struct stack *capture_here(void) {
     const struct stack *stack = NULL;
     ucontext_t here;
-    struct job j = {self.thread, &here, intern, &stack};
+    struct job j = {self.thread, &here, intern, &stack, .from_door = true};
     sys_context_here(&here);
     run(&j);
     return stack;

@@ -3,7 +3,7 @@
  * sampled: a microsecond on a path of fifty nanoseconds. When 256 samples take less than 25.6 ms
  * (10000 a second, 1.5 % of one CPU), the rate is doubled for all threads; a quieter time halves it
  * again, down to what was asked for. Each sample keeps the rate its gap was drawn with, so the
- * estimates stay unbiased and only become coarser. Who asks for less than 64 KiB wants detail and
+ * estimates stay unbiased and only become coarser. Who asks for less than 128 KiB wants detail and
  * is not adapted.
  */
 #include "agent/heap.h"
@@ -21,7 +21,7 @@
 
 enum {
     IDLE_BYTES = 16 << 20, /* a thread that nobody told looks for a rate this often */
-    ADAPT_FROM = 64 << 10,
+    ADAPT_FROM = 128 << 10,
     WINDOW_SAMPLES = 256,
     WINDOW_NS = 25600000,
     EXACT_ROWS = 4096,

@@ -183,9 +183,10 @@ static void comments(struct freeze *f) {
 
 /* Rows. */
 
+/* A number of zero is no label to a reader. */
 static unsigned bytes_label(const struct row *r, struct snapshot_label *to) {
     *to = (struct snapshot_label){.key = "bytes", .num = (int64_t)r->tag, .unit = "bytes"};
-    return r->stack != NULL;
+    return r->stack && r->tag;
 }
 
 static void freeze_one(struct row *r, void *arg) {

@@ -38,6 +38,7 @@ struct walk {
     bool plain_only; /* the thread's TLS is not to be trusted: no engine that uses libc */
     uint64_t plain_lo, plain_n; /* stack that may be loaded from without care; 0: none */
     uint64_t *pcs;              /* out: leaf first, callers as return address - 1 */
+    uint64_t door_lo, door_n;   /* our own code, when the walk begins in it; else none */
     unsigned cap;               /* of pcs, at least 4 */
     unsigned n;
     enum walk_end end;

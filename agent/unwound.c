@@ -211,17 +211,24 @@ static bool step_in_full(struct unwound *f) {
     return m.reg[CFI_RA] && (m.reg[CFI_RSP] > sp || ++f->turns <= MAX_TURNS);
 }
 
+/* The frame below it is a door of ours: what called that is code, known or not. */
+static bool called_a_door(const struct walk *w) {
+    return w->seen && w->pcs[w->seen - 1] - w->door_lo < w->door_n;
+}
+
 /* Executing what is no code: a library that was loaded just now, or a call through a bad pointer,
  * which has pushed its return address. */
 static bool step_from_nowhere(struct unwound *f) {
     uint64_t ra;
     f->w->end = WALK_NOT_CODE;
-    if (!f->exact)
+    if (!f->exact && !called_a_door(f->w))
         return false;
     if (modules_refresh_for(unwound_place(f))) {
         rules_begin(f->w);
         return true;
     }
+    if (!f->exact)
+        return false;
     walk_add(f->w, unwound_place(f));
     return walk_load(f->w, f->m.reg[CFI_RSP], &ra) && ra && walk_is_code(ra - 1) &&
            step_by_sp(f, 8, false);

@@ -35,6 +35,7 @@ static __attribute__((constructor)) void load(int argc, char **argv, char **envp
     real_resolve();
     if (getauxval(AT_SECURE) != 0 || !first_of_us())
         return;
+    real_find_operators();
     provider_find();
     agent_start(envp);
 }

@@ -180,15 +180,17 @@ static size_t made_malloc_usable_size(void *p) {
     return 0;
 }
 
+static void made_cfree(void *p) { real.host_free(p); }
+
 static void made_free_sized(void *p, size_t n) {
     (void)n;
-    real.free(p);
+    real.host_free(p);
 }
 
 static void made_free_aligned_sized(void *p, size_t align, size_t n) {
     (void)align;
     (void)n;
-    real.free(p);
+    real.host_free(p);
 }
 
 static void *made_new(size_t n) { return real.malloc(n ? n : 1); }
@@ -259,6 +261,20 @@ static void one_provider(struct real *f) {
     OR_MADE(free_aligned_sized, made_free_aligned_sized);
 }
 
+/* A bit for each operator new that is the provider's own. */
+static uint8_t own_operators(void) {
+    unsigned own = 0;
+    Dl_info info;
+    if (!real.owns_malloc || !dladdr((void *)real.malloc, &info))
+        return 0;
+#define REAL(type, name, params, args, version) \
+    own |= (unsigned)lives_in(info.dli_fbase, (void *)real.name) << NEW##name;
+    REALS_NEW(REAL)
+#undef REAL
+    bool both = (own & 1u << NEW_Znwm) && lives_in(info.dli_fbase, (void *)real._ZdlPv);
+    return both ? (uint8_t)own : 0;
+}
+
 /* The provider's operators may call malloc by its public name, as libstdc++'s do: then we see them
  * there. Asked inside the agent, where that name would serve from the pool. */
 static bool new_comes_back(void) {
@@ -271,18 +287,12 @@ static bool new_comes_back(void) {
     return back;
 }
 
-/* A bit for each operator new that is the provider's own. */
-static uint8_t find_operators(void) {
-    unsigned own = 0;
-    Dl_info info;
-    if (!real.owns_malloc || !dladdr((void *)real.malloc, &info))
-        return 0;
-#define REAL(type, name, params, args, version) \
-    own |= (unsigned)lives_in(info.dli_fbase, (void *)real.name) << NEW##name;
-    REALS_NEW(REAL)
-#undef REAL
-    bool both = (own & 1u << NEW_Znwm) && lives_in(info.dli_fbase, (void *)real._ZdlPv);
-    return both && !new_comes_back() ? (uint8_t)own : 0;
+void real_find_operators(void) {
+    self_enter();
+    uint8_t own = own_operators();
+    if (own && !new_comes_back())
+        __atomic_store_n(&real.owns_new, own, __ATOMIC_RELAXED);
+    self_leave();
 }
 
 static void withdraw_one(const void *door, const char *name) {
@@ -329,6 +339,19 @@ static bool owns_malloc(void) {
            dlsym(first, "free") == (void *)free;
 }
 
+/* Also behind somebody else's malloc nothing that is asked for by its name may be NULL. */
+static void find_host_free(struct real *f) {
+    struct link_map *first = first_object();
+    void *theirs = first && !f->owns_malloc ? dlsym(first, "free") : NULL;
+    f->host_free = theirs ? (void (*)(void *))theirs : f->free;
+    if (!f->cfree)
+        f->cfree = made_cfree;
+    if (!f->free_sized)
+        f->free_sized = made_free_sized;
+    if (!f->free_aligned_sized)
+        f->free_aligned_sized = made_free_aligned_sized;
+}
+
 void real_resolve(void) {
     enum { DONE = -1 };
     static pid_t resolving; /* the thread that is in here, a second one need not know; or DONE */
@@ -345,15 +368,15 @@ void real_resolve(void) {
     found.owns_malloc = owns_malloc();
     if (found.owns_malloc)
         one_provider(&found);
+    find_host_free(&found);
     make_operators(&found);
     __atomic_store_n(&real.owns_malloc, found.owns_malloc, __ATOMIC_RELAXED);
+    __atomic_store_n(&real.host_free, found.host_free, __ATOMIC_RELAXED);
 #define REAL(type, name, params, args, version) \
     __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);
     REALS(REAL)
 #undef REAL
-    uint8_t owns_new = find_operators();
-    __atomic_store_n(&real.owns_new, owns_new, __ATOMIC_RELAXED);
-    if (!owns_new)
+    if (!own_operators())
         withdraw_operators();
     self_leave();
     __atomic_store_n(&resolving, DONE, __ATOMIC_RELEASE);

@@ -118,6 +118,7 @@ struct real {
 #define REAL(type, name, params, args, version) type(*name) params;
     REALS(REAL)
 #undef REAL
+    void (*host_free)(void *p); /* the free that the host calls: real.free, or one in front of us */
     bool owns_malloc; /* the host's malloc is our door: no program or preload defines one before us
                        */
     uint8_t owns_new; /* a bit for each row of REALS_NEW that is the provider's own and does not
@@ -136,6 +137,9 @@ extern struct real real __attribute__((visibility("hidden")));
 REALS(REAL)
 #undef REAL
 
+/* Sets owns_new. In the constructor, because it calls the provider, which may be in the middle of
+ * its own beginning when the first call of ours makes us look up. CALM. */
+void real_find_operators(void) __attribute__((visibility("hidden")));
 /* The object that serves malloc, and the one whose malloc the host uses: an absolute path or NULL.
  * CALM. */
 const char *real_provider(void) __attribute__((visibility("hidden")));
