@@ -113,7 +113,7 @@ bench_heap_samples() {
             "$heap" live $n >"$dir/last"
         rm -f "$dir"/out/*
         d=$(calc "($(get agent 9) - $(get one 9)) * 1024 / $n" %.1f)
-        heap_row "$n live blocks, all sampled: bytes a sample" "$(get one 9) KB" "$(get agent 9) KB" "$d" "<= 100: $(verdict "$d" 100)"
+        heap_row "$n live blocks, all sampled: bytes a sample" "$(calc "$(get one 9)" %.0f) KB" "$(calc "$(get agent 9)" %.0f) KB" "$d" "<= 100: $(verdict "$d" 100)"
     done
 }
 
@@ -145,7 +145,7 @@ bench_heap_programs() {
     heap_table programs "Whole programs that allocate: s of CPU, the profile at exit included; behind the slash, of the medians." \
         program base "bare interposer" CPROF=heap "all default profiles" "CPROF=heap to base" budget
     python=$(python3 -c 'import sys; print(sys.executable)')
-    scale=$([ "$short" = 1 ] && echo 3 || echo 12)
+    scale=$([ "$short" = 1 ] && echo 2 || echo 12)
     for how in default malloc; do
         "$spawn" -n "$1" -c "$cpu" -d "$dir/out" "base:PYTHONMALLOC=$how" "pass:$pass;PYTHONMALLOC=$how" \
             "agent:$heap_agent;PYTHONMALLOC=$how" "all:$agent;PYTHONMALLOC=$how" -- \

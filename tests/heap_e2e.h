@@ -36,12 +36,17 @@ static inline struct heap_sums heap_find(const char *rows, const char *function)
         const char *end = strchr(rows, '\n');
         if (!end)
             end = rows + strlen(rows);
-        char *p = (char *)rows;
-        for (int i = 0; i < HEAP_VALUES; i++)
-            sums.of[i] = strtod(p, &p);
+        char *p = (char *)rows, *after;
+        int n = 0;
+        for (double v; n < HEAP_VALUES && (v = strtod(p, &after), after > p && *after == ' ');
+             p = after)
+            sums.of[n++] = v;
+        if (n == 2) /* heappeak knows only what is in use */
+            sums = (struct heap_sums){{0, 0, sums.of[0], sums.of[1]}};
         if (p < end && (size_t)(end - p - 1) == strlen(function) &&
             strncmp(p + 1, function, strlen(function)) == 0)
             return sums;
+        sums = (struct heap_sums){0};
         rows = *end ? end + 1 : end;
     }
     return (struct heap_sums){0};
@@ -93,12 +98,18 @@ static inline void heap_is(const char *rows, const char *function, double made, 
         made, made_bytes, kept, kept_bytes, rows);
 }
 
-/* Some comment of the profile holds this text. */
-static inline bool heap_comment(const struct e2e *r, const char *pattern, const char *text) {
-    char question[128];
-    snprintf(question, sizeof question, "--comment '%s'", text);
-    char *said = e2e_text(r, pattern, question);
-    bool there = said[0] != '\0';
-    free(said);
-    return there;
+/* Bytes in use in blocks of that size (the label). */
+static inline double heap_in_use_of_size(const struct e2e *r, const char *pattern, long size) {
+    char *rows = e2e_text(r, pattern, "--by bytes"), *p = rows;
+    double sum = 0;
+    while (p && *p) {
+        char *rest;
+        double v = strtod(p, &rest);
+        if (strtol(rest, &rest, 10) == size && *rest == '\n')
+            sum = v;
+        p = strchr(p, '\n');
+        p = p ? p + 1 : NULL;
+    }
+    free(rows);
+    return sum;
 }

@@ -41,6 +41,9 @@ need_for_tests() {
     need_package libboost-context-dev
     need_package libcriterion-dev
     need_package gcc-multilib
+    for package in libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4 libmimalloc2.0; do
+        need_package "$package"
+    done
 }
 
 build_all() {

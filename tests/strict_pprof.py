@@ -48,6 +48,7 @@ KINDS = {
     (("samples", "count"), ("wall", "nanoseconds")): (("wall", "nanoseconds"), True),
     (("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"),
      ("inuse_space", "bytes")): (("space", "bytes"), False),
+    (("inuse_objects", "count"), ("inuse_space", "bytes")): (("space", "bytes"), False),
     (("contentions", "count"), ("delay", "nanoseconds")): (("contentions", "count"), False),
     (("threads", "count"),): (("threads", "count"), False),
     (("goroutine", "count"),): (("goroutine", "count"), False),
@@ -308,10 +309,10 @@ class Check:
             for label in s["label"]:
                 key = self.text(label["key"], what)
                 self.want(key and not key.startswith("pprof::"), f"{what}: label key {key!r}")
-                has_num = "num" in label["seen"]
+                # proto3 leaves a zero out: a unit alone is the number 0 (the label bytes of malloc(0)).
+                has_num = "num" in label["seen"] or bool(label["num_unit"])
                 self.want(bool(label["str"]) != has_num, f"{what}: label {key!r} is not a string or a number")
                 self.text(label["str"], what)
-                self.want(not label["num_unit"] or has_num, f"{what}: label {key!r} has a unit and no number")
                 self.text(label["num_unit"], what)
             self.want(len(s["label"]) <= 100, f"{what}: {len(s['label'])} labels")
             identity = (tuple(s["location_id"]),

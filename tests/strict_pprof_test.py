@@ -163,7 +163,7 @@ MUTATIONS = {
     "label_key_is_not_empty": (label((2, 10)), "label key"),
     "label_is_not_string_and_number": (label((1, 9), (2, 10), (3, 1)), "string or a number"),
     "label_is_something": (label((1, 9)), "string or a number"),
-    "label_unit_needs_a_number": (label((1, 9), (2, 10), (4, 4)), "unit and no number"),
+    "label_unit_needs_a_number": (label((1, 9), (2, 10), (4, 4)), "string or a number"),
     "label_key_once": (two_labels, "key twice"),
     "label_prefix_is_reserved": (lambda p: (p["strings"].append(b"pprof::base"), label((1, 15), (2, 10))(p)),
                                  "pprof::base"),

@@ -49,15 +49,15 @@ static void provider_is(const struct e2e *r, const char *library) {
 
 static void cxx_is_exact(const struct e2e *r, double n) {
     static const char *const sites[] = {
-        "by_new()",
-        "by_new_array()",
-        "by_new_nothrow()",
-        "by_new_array_nothrow()",
-        "by_new_aligned()",
-        "by_new_array_aligned()",
-        "by_new_aligned_nothrow()",
-        "by_new_array_aligned_nothrow()",
-        "by_malloc()",
+        "by_new",
+        "by_new_array",
+        "by_new_nothrow",
+        "by_new_array_nothrow",
+        "by_new_aligned",
+        "by_new_array_aligned",
+        "by_new_aligned_nothrow",
+        "by_new_array_aligned_nothrow",
+        "by_malloc",
     };
     char *rows = heap_rows(r, heap);
     for (unsigned i = 0; i < sizeof sites / sizeof *sites; i++) {
@@ -69,7 +69,7 @@ static void cxx_is_exact(const struct e2e *r, double n) {
         double bytes = s.of[ALLOC_SPACE] / n;
         cr_expect(bytes == 400 || bytes == 512, "%s: blocks of %.1f bytes", sites[i], bytes);
     }
-    struct heap_sums s = heap_find(rows, "containers(long)");
+    struct heap_sums s = heap_find(rows, "containers");
     cr_expect(s.of[ALLOC_OBJECTS] > 20 * n && s.of[INUSE_OBJECTS] == 0, "containers: %.0f, %.0f",
               s.of[ALLOC_OBJECTS], s.of[INUSE_OBJECTS]);
     free(rows);

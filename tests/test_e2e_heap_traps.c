@@ -75,10 +75,10 @@ Test(heap_traps, errno_is_kept) { unharmed("heap_traps errno_kept 5000"); }
 
 Test(heap_traps, blocks_lie_where_they_would) { unharmed("heap_traps addresses 20000"); }
 
-Test(heap_traps, constructors_allocate_before_us) { unharmed("early_main"); }
+Test(heap_traps, constructors_allocate_before_us) { unharmed("early_main early"); }
 
 Test(heap_traps, constructors_blocks_are_freed_by_main) {
-    struct e2e r = host("CPROF=heap=1", "early_main");
+    struct e2e r = host("CPROF=heap=1", "early_main early");
     cr_expect_eq(e2e_count(&r, "*-heap-*.pb.gz"), 1);
     e2e_done(&r);
 }
@@ -182,18 +182,26 @@ Test(heap_traps, missed_frees_of_a_deeply_bound_library_are_noticed) {
 Test(heap_traps, library_that_comes_and_goes) {
     unharmed("heap_traps comes_and_goes 200");
     struct e2e r = host("CPROF=heap=1", "heap_traps comes_and_goes 200");
-    struct heap_sums s = heap_of(&r, heap, "plugin_make");
-    cr_expect(s.of[ALLOC_OBJECTS] == 200 && s.of[INUSE_OBJECTS] == 0, "%.0f made, %.0f in use",
-              s.of[ALLOC_OBJECTS], s.of[INUSE_OBJECTS]);
+    /* A stack through a library that was not known yet is cut, and says so. */
+    char *rows = heap_rows(&r, heap);
+    struct heap_sums s = heap_find(rows, "plugin_make"), cut = heap_find(rows, "[truncated]");
+    cr_expect(s.of[ALLOC_OBJECTS] > 0 && s.of[ALLOC_OBJECTS] + cut.of[ALLOC_OBJECTS] >= 200 &&
+                  s.of[INUSE_OBJECTS] == 0,
+              "%.0f made, %.0f in use\n%s", s.of[ALLOC_OBJECTS], s.of[INUSE_OBJECTS], rows);
+    free(rows);
     e2e_done(&r);
 }
 
 Test(heap_traps, c_program_that_loads_cxx_out_of_sight) {
     struct e2e r = host("CPROF=heap=1", "heap_traps cxx 1000");
+    /* A stack through a library that was not known yet is cut; no sum may suffer. leak_array and
+     * no_leak make 1000 blocks of 1000 bytes each, and only the first keeps them. */
     char *rows = heap_rows(&r, heap);
-    heap_is(rows, "leak_array()", 1000, 1000 * 1000, 1000, 1000 * 1000);
-    heap_is(rows, "no_leak()", 1000, 1000 * 1000, 0, 0);
+    struct heap_sums leak = heap_find(rows, "leak_array"), none = heap_find(rows, "no_leak");
+    cr_expect(leak.of[ALLOC_OBJECTS] > 0 && leak.of[INUSE_OBJECTS] == leak.of[ALLOC_OBJECTS]);
+    cr_expect(none.of[ALLOC_OBJECTS] > 0 && none.of[INUSE_OBJECTS] == 0);
     free(rows);
+    cr_expect_eq(heap_in_use_of_size(&r, heap, 1000), 1000 * 1000);
     e2e_done(&r);
     unharmed("heap_traps cxx 300");
 }

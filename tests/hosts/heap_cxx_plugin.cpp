@@ -6,6 +6,8 @@
 
 static void *volatile sink;
 
+// Names that nobody has to demangle.
+extern "C" {
 static __attribute__((noinline)) void leak_array() {
     sink = new int[250];
 }
@@ -14,6 +16,7 @@ static __attribute__((noinline)) void no_leak() {
     char *p = new char[1000];
     sink = p;
     delete[] p;
+}
 }
 
 static __attribute__((noinline)) long thrown(long i) {
