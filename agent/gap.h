@@ -19,7 +19,8 @@
 
 #include "common/rng.h"
 
-enum { GAP_RATE_MAX = 1 << 30 };
+/* Twice what a user may ask for; weights, in units of 2^-32, still fit 64 bits. */
+#define GAP_RATE_MAX ((uint64_t)1 << 31)
 
 /* Bytes to the next sample; rate from 1 to GAP_RATE_MAX. Cost: 60 ns. */
 uint64_t gap_draw(struct rng *r, uint64_t rate);

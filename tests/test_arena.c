@@ -91,3 +91,17 @@ Test(arena, forked_child_finds_wiped_pages_and_starts_again) {
     cr_assert_eq(WEXITSTATUS(status), 7);
     cr_assert_str_eq(p, "secret");
 }
+
+Test(arena, mappings_count_against_the_bound_until_given_back) {
+    struct arena a = {.limit = 16 << 12};
+    char *p = arena_map(&a, 8 << 12), *q = arena_map(&a, 8 << 12);
+    cr_assert(p && q);
+    cr_assert_null(arena_map(&a, 1 << 12));
+    cr_assert_eq(a.refused, 1);
+    arena_unmap(&a, p, 8 << 12);
+    memset(q, 1, 8 << 12);
+    arena_empty(&a, q, 8 << 12);
+    cr_assert_eq(q[100], 0);
+    cr_assert_eq(arena_mapped(&a), 0);
+    cr_assert(arena_map(&a, 16 << 12));
+}

@@ -101,6 +101,28 @@ Test(options, wrong_rates_keep_the_default_rate) {
         said, "cprof: CPROF: 'cpu=0hz' is not a rate from 1hz to 10000hz; cpu keeps its default\n");
 }
 
+Test(options, memory_by_age_on_request) {
+    cr_assert(!PARSE("CPROF=heap=256k").kinds[KIND_heap].by_age);
+    struct options o = PARSE("CPROF=heap=256k/age,allocs=/age");
+    cr_assert_str_empty(said);
+    cr_assert(o.kinds[KIND_heap].by_age && o.kinds[KIND_allocs].by_age);
+    cr_assert_eq(o.kinds[KIND_heap].rate, 256 << 10);
+    cr_assert_eq(o.kinds[KIND_allocs].rate, 512 << 10);
+}
+
+Test(options, wrong_word_behind_a_slash_costs_a_line_and_no_rate) {
+    struct options o = PARSE("CPROF=heap=256k/ages");
+    cr_assert_str_eq(said, "cprof: CPROF: '/ages' is not /age; heap is on without it\n");
+    cr_assert_eq(o.kinds[KIND_heap].rate, 256 << 10);
+    cr_assert(!o.kinds[KIND_heap].by_age);
+    o = PARSE("CPROF=cpu=50hz/age");
+    cr_assert_str_eq(
+        said, "cprof: CPROF: '/age': only heap and allocs take /age; cpu is on without it\n");
+    cr_assert_eq(o.kinds[KIND_cpu].rate, 50);
+    PARSE("CPROF=heap=9hz/age");
+    cr_assert(strstr(said, "is not a number of bytes"), "%s", said);
+}
+
 Test(options, off_and_disable_turn_everything_off) {
     cr_assert(PARSE("CPROF=off").off);
     cr_assert(PARSE("CPROF_DISABLE=1").off);

@@ -52,3 +52,30 @@ Test(table, nothing_is_lost_when_threads_add_at_once) {
     cr_assert_eq(sum, (int64_t)RACERS * ADDS * 3);
     cr_assert_eq(table.chains.n, 97);
 }
+
+Test(table, scaled_sum_keeps_its_fractions) {
+    struct row r = {0};
+    const uint64_t third = 0x55555555;
+    for (unsigned i = 0; i < 3000; i++)
+        row_add_scaled(&r, 0, third, 1, false);
+    cr_assert_eq(row_scaled(&r, 0), 1000);
+    for (unsigned i = 0; i < 3000; i++)
+        row_add_scaled(&r, 0, third, 1, true);
+    cr_assert_eq(r.sums[0], 0);
+    cr_assert_eq(r.parts[0], 0);
+}
+
+/* 2^48 bytes that each stand for 2^15: the product needs 128 bits on its way. */
+Test(table, scaled_sum_holds_large_blocks) {
+    struct row r = {0};
+    row_add_scaled(&r, 1, (uint64_t)1 << 47, (uint64_t)1 << 47, false);
+    cr_assert_eq(row_scaled(&r, 1), (int64_t)1 << 62);
+}
+
+Test(table, fractions_that_fill_their_word_move_to_the_sum) {
+    struct row r = {0};
+    r.parts[2] = ((int64_t)1 << 61) + 5;
+    row_add_scaled(&r, 2, (uint64_t)1 << 32, 1, false);
+    cr_assert_eq(r.sums[2], 1 + (1 << 29));
+    cr_assert_eq(row_scaled(&r, 2), 1 + (1 << 29));
+}
