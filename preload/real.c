@@ -275,23 +275,32 @@ static uint8_t own_operators(void) {
     return both ? (uint8_t)own : 0;
 }
 
-/* The provider's operators may call malloc by its public name, as libstdc++'s do: then we see them
- * there. Asked inside the agent, where that name would serve from the pool. */
-static bool new_comes_back(void) {
-    void *p = real._Znwm(1);
+/* An operator may call malloc or aligned_alloc by its public name, as all of libstdc++'s do, and
+ * jemalloc's aligned ones: then it is seen there. Asked inside the agent, where that name serves
+ * from the pool. */
+static bool comes_back(void *p) {
     bool back = p && pool_owns(p);
     if (back)
         free(p);
     else
-        real._ZdlPv(p);
+        real.free(p);
     return back;
 }
 
+/* A sanitizer's allocator tells new from malloc, and looks at who frees what. */
+static bool is_sanitizer(void) { return real_of_provider("__sanitizer_get_ownership"); }
+
 void real_find_operators(void) {
     self_enter();
-    uint8_t own = own_operators();
-    if (own && !new_comes_back())
-        __atomic_store_n(&real.owns_new, own, __ATOMIC_RELAXED);
+    unsigned own = is_sanitizer() ? 0 : own_operators();
+    size_t n = 1, align = 64;
+    const void *nothrow = &align;
+#define REAL(type, name, params, args, version)                \
+    if ((own & 1u << NEW##name) && comes_back(real.name args)) \
+        own &= ~(1u << NEW##name);
+    REALS_NEW(REAL)
+#undef REAL
+    __atomic_store_n(&real.owns_new, (uint8_t)own, __ATOMIC_RELAXED);
     self_leave();
 }
 
