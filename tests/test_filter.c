@@ -107,7 +107,7 @@ static void grow(struct arena *a, void *const *carried, unsigned n) {
 }
 
 Test(filter, growing_keeps_what_was_entered_and_what_was_pinned) {
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     void *entered[] = {at(1), at(2), at(3)};
     for (unsigned i = 0; i < 3; i++)
         filter_add(entered[i], true);
@@ -126,7 +126,7 @@ Test(filter, growing_keeps_what_was_entered_and_what_was_pinned) {
 }
 
 Test(filter, block_entered_while_growing_is_found_afterwards) {
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     cr_assert(filter_grow_begin(&a));
     filter_add(at(10), true);
     filter_pin(at(11));
@@ -138,7 +138,7 @@ Test(filter, block_entered_while_growing_is_found_afterwards) {
 }
 
 Test(filter, block_removed_while_growing_leaves_no_debt) {
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     filter_add(at(20), true);
     cr_assert(filter_grow_begin(&a));
     filter_remove(at(20), false); /* not carried over: the next array does not know it */
@@ -149,7 +149,7 @@ Test(filter, block_removed_while_growing_leaves_no_debt) {
 }
 
 Test(filter, stops_growing_at_its_largest_size) {
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     for (unsigned bits = FILTER_FIRST_BITS; bits < FILTER_MAX_BITS; bits++)
         grow(&a, NULL, 0);
     cr_assert(!filter_grow_begin(&a));
@@ -164,7 +164,7 @@ Test(filter, without_memory_it_stays_as_it_is) {
 }
 
 Test(filter, reset_forgets_all_but_the_pinned) {
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     void *entered[] = {at(1)};
     filter_add(at(1), true);
     filter_pin(at(2));
@@ -198,7 +198,7 @@ static void *pin_and_look(void *arg) {
 
 Test(filter, pinning_while_it_grows_is_never_lost) {
     static _Atomic bool stop;
-    struct arena a = {0};
+    struct arena a = {.limit = 0};
     struct pinner p[2] = {{.seed = 1, .stop = &stop}, {.seed = 2, .stop = &stop}};
     for (unsigned i = 0; i < 2; i++)
         pthread_create(&p[i].thread, NULL, pin_and_look, &p[i]);
