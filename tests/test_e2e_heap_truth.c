@@ -176,15 +176,16 @@ Test(heap_truth, blocks_of_no_bytes_are_sampled) {
     e2e_done(&r);
 }
 
-/*
- * Every block is larger than the rate. The agent may sample fewer of them then; the bound below is
- * that of a rate a hundred times as large, and what it says of itself must be in the comments.
- */
+/* Every block is larger than the rate: the agent samples fewer of them, and says so. The error is
+ * at most that of the coarsest rate it names. */
 Test(heap_truth, loop_of_large_blocks_is_unbiased) {
-    double n = heap_long() ? 2000000 : 200000, size = 1 << 20;
+    double n = heap_long() ? 40000000 : 4000000, size = 1 << 20;
     struct e2e r = host("CPROF=heap=512k", "heap large %.0f %.0f", n, size);
     struct heap_sums s = heap_of(&r, heap, "site0");
-    double error = heap_error(n, size, 100 * 524288.0);
+    char *said = e2e_text(&r, heap, "--comment 'rate adapted'"), *in = strstr(said, "sample in ");
+    cr_assert(in, "nothing is said about the rate: %s", said);
+    double error = heap_error(n, size, strtod(in + strlen("sample in "), NULL));
+    free(said);
     cr_expect(fabs(s.of[ALLOC_OBJECTS] - n) <= 4 * error, "%.0f of %.0f, +- %.0f",
               s.of[ALLOC_OBJECTS], n, error);
     cr_expect(fabs(s.of[ALLOC_SPACE] / size - n) <= 4 * error);
