@@ -218,7 +218,7 @@ static void destructors(int argc, char **argv) {
     CHECK(pthread_key_create(&key, destructor) == 0);
     for (long i = 0; i < atol(argv[0]); i++) {
         pthread_t t;
-        void *p;
+        void *p = NULL;
         CHECK(pthread_create(&t, NULL, with_destructor, NULL) == 0 && pthread_join(t, &p) == 0);
         free(p);
         /* libc gives up after four rounds, with a block in the key. */
@@ -245,7 +245,7 @@ static long rss_pages(void) {
 static void brief_threads(long n) {
     for (long i = 0; i < n; i++) {
         pthread_t t;
-        void *p;
+        void *p = NULL;
         CHECK(pthread_create(&t, NULL, brief, NULL) == 0 && pthread_join(t, &p) == 0);
         free(p);
     }
