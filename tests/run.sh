@@ -32,6 +32,7 @@ need_for_tests() {
     need_program sqlite3 sqlite3
     need_program node nodejs
     need_program rustc rustc
+    need_program c++ g++
     need_program javac default-jdk-headless
     need_package libcriterion-dev
     need_package gcc-multilib
