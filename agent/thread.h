@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/grid.h"
+#include "agent/lock_slot.h"
 #include "agent/table.h"
 #include "common/rng.h"
 
@@ -26,6 +28,8 @@ struct thread {
     const struct who *_Atomic who;   /* made with the first row */
     atomic_uint_fast64_t charged_ns; /* CPU clock up to which time stands in rows */
     struct row *_Atomic last;        /* row of the latest CPU sample */
+    struct lock_slot waits;          /* what it waits for */
+    struct grid held, waited;        /* its samples of the mutex and the block profile */
     struct thread *next_free;
 };
 

@@ -24,8 +24,8 @@ enum rate_unit { RATE_NONE, RATE_HZ, RATE_BYTES, RATE_NS };
     KIND(cpu,          RATE_HZ,    100,       true,  true,  true,  "cpu",          "nanoseconds", "cpu",          BUILT(kind_cpu), 2, {"samples", "count"}, {"cpu", "nanoseconds"}) \
     KIND(heap,         RATE_BYTES, 512 << 10, true,  true,  false, "space",        "bytes",       "inuse_space",  NOT_BUILT, KIND_SPACE) \
     KIND(allocs,       RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "alloc_space",  NOT_BUILT, KIND_SPACE) \
-    KIND(mutex,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
-    KIND(block,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
+    KIND(mutex,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        BUILT(kind_mutex), KIND_DELAY) \
+    KIND(block,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        BUILT(kind_block), KIND_DELAY) \
     KIND(threads,      RATE_NONE,  0,         true,  false, false, "threads",      "count",       "threads",      NOT_BUILT, 1, {"threads", "count"}) \
     KIND(threadcreate, RATE_NONE,  0,         false, true,  false, "threadcreate", "count",       "threadcreate", NOT_BUILT, 1, {"threadcreate", "count"}) \
     KIND(wall,         RATE_HZ,    20,        false, true,  true,  "wall",         "nanoseconds", "wall",         NOT_BUILT, 2, {"samples", "count"}, {"wall", "nanoseconds"})

@@ -35,12 +35,12 @@
 #include "common/sys.h"
 
 #define REAL(type, name, params, args, version) static type early_##name params;
-REALS(REAL)
+REALS_ALL(REAL)
 #undef REAL
 
 #define REAL(type, name, params, args, version) .name = early_##name,
 /* Until it is known otherwise the pool may serve the look-up itself. */
-struct real real = {REALS(REAL).owns_malloc = true};
+struct real real = {REALS_ALL(REAL).owns_malloc = true};
 #undef REAL
 
 /*
@@ -56,6 +56,7 @@ struct real real = {REALS(REAL).owns_malloc = true};
         return real.name args;                       \
     }
 REALS_FIXED(REAL)
+REALS_BEHIND(REAL)
 #undef REAL
 
 static long early_syscall(long number, ...) {
@@ -254,7 +255,7 @@ void real_resolve(void) {
     struct real found;
 #define REAL(type, name, params, args, version) \
     found.name = (type(*) params)look_up(#name, version);
-    REALS(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     found.owns_malloc = owns_malloc();
     if (found.owns_malloc)
@@ -262,7 +263,7 @@ void real_resolve(void) {
     __atomic_store_n(&real.owns_malloc, found.owns_malloc, __ATOMIC_RELAXED);
 #define REAL(type, name, params, args, version) \
     __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);
-    REALS(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     self_leave();
     __atomic_store_n(&resolving, DONE, __ATOMIC_RELEASE);

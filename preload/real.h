@@ -61,6 +61,16 @@
     REAL(int,    sigtimedwait,       (const sigset_t *set, siginfo_t *ret_info, const struct timespec *timeout), (set, ret_info, timeout), NULL) \
     REAL(int,    signalfd,           (int fd, const sigset_t *set, int flags),        (fd, set, flags), NULL)
 
+#define REALS_LOCK(REAL)                                                                                                     \
+    REAL(int,    pthread_mutex_lock, (pthread_mutex_t *m),                            (m),              NULL)                \
+    REAL(int,    pthread_mutex_timedlock, (pthread_mutex_t *m, const struct timespec *until), (m, until), NULL)              \
+    REAL(int,    pthread_mutex_clocklock, (pthread_mutex_t *m, clockid_t clock, const struct timespec *until), (m, clock, until), NULL) \
+    REAL(int,    pthread_mutex_unlock, (pthread_mutex_t *m),                          (m),              NULL)
+
+/* Called by doors, and no doors themselves. */
+#define REALS_BEHIND(REAL)                                                                                                   \
+    REAL(int,    pthread_mutex_trylock, (pthread_mutex_t *m),                         (m),              NULL)
+
 #define REALS_PROCESS(REAL)                                                                                                  \
     REAL(pid_t,  _Fork,              (void),                                          (),               NULL)                \
     REAL(int,    daemon,             (int nochdir, int noclose),                      (nochdir, noclose), NULL)              \
@@ -72,12 +82,13 @@
 /* clang-format on */
 
 #define REALS_FIXED(REAL) \
-    REALS_MALLOC(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_PROCESS(REAL)
-#define REALS(REAL) REALS_VARIADIC(REAL) REALS_FIXED(REAL)
+    REALS_MALLOC(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_LOCK(REAL) REALS_PROCESS(REAL)
+#define REALS(REAL)     REALS_VARIADIC(REAL) REALS_FIXED(REAL)
+#define REALS_ALL(REAL) REALS(REAL) REALS_BEHIND(REAL)
 
 struct real {
 #define REAL(type, name, params, args, version) type(*name) params;
-    REALS(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     bool owns_malloc; /* the host's malloc is our door: no program or preload defines one before us
                        */

@@ -1,0 +1,62 @@
+#pragma once
+/*
+ * ANYWHERE. Who is charged for a wait: the one who held the lock, at the moment of letting go.
+ *
+ * Each lock that somebody waits for has an entry {n, sum_from, last}. A waiter's time counts from
+ * `from`, the later of its arrival and the last release; sum_from is the sum of these. A release at
+ * T is charged for what all n waited since:
+ *
+ *     charged = n * T - sum_from,   then sum_from = n * T
+ *
+ * exact, whatever n, in constant time. A waiter that gets the lock takes its own from away again;
+ * what lies between the last release and its return is wake-up latency and nobody's fault. Hence
+ *
+ *     sum of charged + sum of latency = sum of waited
+ *
+ * Arithmetic is modulo 2^64, which every true difference fits in. Times are given by the caller.
+ *
+ * Locks: a spin in each bucket, held for some 20 ns, by threads that are inside the agent (so that
+ * a signal handler's locks go past it). Nobody waits for one for ever: a child made by a bare clone
+ * may find one that its holder did not survive.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { WAITERS_BUCKETS = 512, WAITERS_WAYS = 4 };
+
+struct waiters_entry {
+    const void *lock;  /* NULL: free */
+    uint32_t n;        /* who waits */
+    uint32_t signaled; /* of these, who comes from a condition variable and may not be there yet */
+    uint64_t sum_from;
+    uint64_t last;   /* release, 0: none since the first waiter came */
+    uint64_t newest; /* time seen here: two threads' clock readings may arrive in either order */
+};
+
+struct waiters_bucket {
+    atomic_uint spin;
+    atomic_uint n; /* waiters in all entries: zero is answered without the spin */
+    struct waiters_entry at[WAITERS_WAYS];
+};
+
+struct waiters {
+    struct waiters_bucket buckets[WAITERS_BUCKETS];
+};
+
+/* False: nobody waits for the lock. One load. */
+bool waiters_maybe(struct waiters *w, const void *lock);
+/* A waiter arrives. *ret_from becomes the time that it counts from (now, or a little later). False:
+ * no room, this wait is not accounted for. */
+bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *ret_from);
+/* n threads that a condition variable let go at `now` wait for the lock from now on. */
+bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t now, uint32_t n);
+/* The holder lets go: what its holding cost the others; 0 if nobody waits. idle: by the lock's own
+ * word nobody waits, so signaled threads are still on their way and cost nothing; *ret_skipped is
+ * then what they spent on it. */
+uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle,
+                         uint64_t *ret_skipped);
+/* The waiter that counts from `from` stops waiting: the part of its wait that nobody was charged
+ * for. */
+uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now,
+                       bool signaled);
