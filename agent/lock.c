@@ -31,7 +31,7 @@ static void add(atomic_uint_fast64_t *to, uint64_t n) {
     atomic_fetch_add_explicit(to, n, memory_order_relaxed);
 }
 
-static struct waiters *table_get(void) {
+static struct waiters *waiters_get(void) {
     struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
     if (w)
         return w;
@@ -41,30 +41,45 @@ static struct waiters *table_get(void) {
     return w;
 }
 
+static struct conds *conds_get(void) {
+    struct conds *c = atomic_load_explicit(&locks.conds, memory_order_acquire);
+    if (c)
+        return c;
+    struct conds *fresh = arena_alloc(&agent.arena, sizeof *fresh);
+    if (!fresh || atomic_compare_exchange_strong(&locks.conds, &c, fresh))
+        return fresh;
+    return c;
+}
+
 /* Only what somebody lets go of through a door of ours has a holder to charge. */
 static bool has_holder(enum lock_kind kind) { return lock_families[kind] < FAMILY_COND; }
 
-static bool table_enter(const void *object, uint64_t now, uint64_t *ret_from) {
-    struct waiters *t = table_get();
-    return t && waiters_enter(t, object, now, ret_from);
+static bool table_enter(struct lock_wait *w, enum lock_kind kind, const void *object) {
+    struct waiters *table = waiters_get();
+    if (!table)
+        return false;
+    if (has_holder(kind))
+        return waiters_enter(table, object, w->from_ns, &w->from_ns);
+    struct conds *conds = kind == LOCK_COND ? conds_get() : NULL;
+    return conds && conds_enter(conds, object, w->mutex);
 }
 
+/* A wait that is still shown although its frame is gone was left by longjmp or an exception. */
 static void slot_show(struct lock_wait *w) {
     w->thread = self.thread;
     if (!w->thread)
         return;
     w->outer = w->thread->waits.info;
+    if (w->outer.context < &w->context)
+        w->outer = (struct lock_wait_info){0};
     lock_slot_set(&w->thread->waits, &w->info);
 }
 
-void lock_wait_enter(struct lock_wait *w, enum lock_kind kind, const void *object, int32_t owner) {
-    self_enter();
-    uint64_t now = clock_ns();
+static void enter(struct lock_wait *w, enum lock_kind kind, const void *object, int32_t owner) {
     w->epoch = atomic_load_explicit(&locks.epoch, memory_order_relaxed);
-    w->from_ns = now;
+    w->from_ns = clock_ns();
     atomic_fetch_add(&hot_lock.waiting[lock_families[kind]], 1);
-    w->tabled = has_holder(kind) && atomic_load_explicit(&locks.mutex_on, memory_order_relaxed) &&
-                table_enter(object, now, &w->from_ns);
+    w->tabled = table_enter(w, kind, object);
     w->info = (struct lock_wait_info){
         .object = (uintptr_t)object,
         .since_ns = w->from_ns,
@@ -73,9 +88,25 @@ void lock_wait_enter(struct lock_wait *w, enum lock_kind kind, const void *objec
         .kind = (uint8_t)kind,
     };
     slot_show(w);
+}
+
+void lock_wait_enter(struct lock_wait *w, enum lock_kind kind, const void *object, int32_t owner) {
+    self_enter();
+    enter(w, kind, object, owner);
     self_leave();
 }
 
+void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool idle) {
+    struct lock_charge c;
+    if (hot_lock_waited_for(FAMILY_MUTEX) && lock_release(&c, LOCK_MUTEX, mutex, idle))
+        lock_charge(&c);
+    w->mutex = mutex;
+    lock_wait_enter(w, LOCK_COND, cond, 0);
+}
+
+static uint64_t between(uint64_t from, uint64_t to) { return to > from ? to - from : 0; }
+
+/* rest: what nobody was charged for. */
 static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest) {
     struct lock_totals *t = &locks.totals[kind];
     add(&t->waits, 1);
@@ -83,19 +114,48 @@ static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest
     add(how == LOCK_DONE ? &t->wakeup_ns : &t->abandoned_ns, rest);
 }
 
-static void leave(struct lock_wait *w, int how, uint64_t now) {
-    enum lock_kind kind = (enum lock_kind)w->info.kind;
+static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_t now) {
     const void *object = (const void *)w->info.object;
-    uint64_t waited = now > w->from_ns ? now - w->from_ns : 0, rest = waited;
+    uint64_t waited = between(w->from_ns, now), rest = waited;
     if (w->tabled)
         rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, now, false);
-    atomic_fetch_sub(&hot_lock.waiting[lock_families[kind]], 1);
-    if (w->thread && w->thread == self.thread)
-        lock_slot_set(&w->thread->waits, &w->outer);
     if (how == LOCK_NOT_WAITED)
         return;
     account(kind, w->tabled ? how : LOCK_TIMEOUT, waited, rest);
     kind_lock_waited(kind, object, (enum lock_state)how, waited);
+}
+
+/* The part behind the signal belongs to the mutex if somebody let go of that meanwhile; else the
+ * thread was merely on its way. */
+static void end_cond(struct lock_wait *w, int how, uint64_t now) {
+    const void *cond = (const void *)w->info.object;
+    uint64_t at = w->tabled ? conds_leave(atomic_load(&locks.conds), cond, how == LOCK_DONE) : 0;
+    uint64_t behind = 0;
+    if (at) {
+        uint64_t rest = waiters_leave(atomic_load(&locks.waiters), w->mutex, at, now, true);
+        atomic_fetch_sub(&hot_lock.waiting[FAMILY_MUTEX], 1);
+        behind = between(at, now) > rest ? between(at, now) : 0;
+        if (behind) {
+            account(LOCK_MUTEX, LOCK_DONE, behind, rest);
+            kind_lock_waited(LOCK_MUTEX, w->mutex, LOCK_DONE, behind);
+        }
+    }
+    if (how == LOCK_NOT_WAITED)
+        return;
+    uint64_t waited = between(w->from_ns, behind ? at : now);
+    account(LOCK_COND, how, waited, waited);
+    kind_lock_waited(LOCK_COND, cond, (enum lock_state)how, waited);
+}
+
+static void leave(struct lock_wait *w, int how, uint64_t now) {
+    enum lock_kind kind = (enum lock_kind)w->info.kind;
+    atomic_fetch_sub(&hot_lock.waiting[lock_families[kind]], 1);
+    if (w->thread && w->thread == self.thread)
+        lock_slot_set(&w->thread->waits, &w->outer);
+    if (kind == LOCK_COND)
+        end_cond(w, how, now);
+    else
+        end_plain(w, kind, how, now);
 }
 
 void lock_wait_end(struct lock_wait *w, int how) {
@@ -121,9 +181,8 @@ bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object
     if (!w || self.busy || !waiters_maybe(w, object))
         return false;
     self_enter();
-    uint64_t skipped, charged = waiters_release(w, object, clock_ns(), idle, &skipped);
+    uint64_t charged = waiters_release(w, object, clock_ns(), idle);
     *c = (struct lock_charge){kind, object, {0}};
-    add(&locks.totals[kind].wakeup_ns, skipped);
     if (charged) {
         add(&locks.totals[kind].releases, 1);
         add(&locks.totals[kind].charged_ns, charged);
@@ -131,6 +190,16 @@ bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object
     bool due = charged && kind_lock_due(&c->hit, charged);
     self_leave();
     return due;
+}
+
+void lock_signal(const void *cond, bool all) {
+    struct conds *s = atomic_load_explicit(&locks.conds, memory_order_acquire);
+    if (!s || self.busy || !conds_maybe(s, cond))
+        return;
+    self_enter();
+    uint32_t n = conds_signal(s, atomic_load(&locks.waiters), cond, clock_ns(), all);
+    atomic_fetch_add(&hot_lock.waiting[FAMILY_MUTEX], n);
+    self_leave();
 }
 
 void lock_charge(const struct lock_charge *c) {
@@ -153,6 +222,7 @@ void lock_stop(void) {
 void lock_reset(void) {
     atomic_fetch_add(&locks.epoch, 1);
     atomic_store(&locks.waiters, NULL);
+    atomic_store(&locks.conds, NULL);
     memset(hot_lock.waiting, 0, sizeof hot_lock.waiting);
     memset(locks.totals, 0, sizeof locks.totals);
 }

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/conds.h"
 #include "agent/grid.h"
 #include "agent/hot_lock.h"
 #include "agent/lock_slot.h"
@@ -43,6 +44,7 @@ struct locks {
     atomic_bool mutex_on, block_on;
     atomic_uint epoch; /* grows in each fork child: waits begun before it are not ours to end */
     struct waiters *_Atomic waiters; /* made with the first wait */
+    struct conds *_Atomic conds;
     struct grid_pace mutex_pace, block_pace;
     struct lock_totals totals[LOCK_KIND_COUNT];
 };
@@ -54,7 +56,8 @@ struct lock_wait {
     struct thread *thread; /* whose slot shows it, or NULL */
     uint64_t from_ns;
     unsigned epoch;
-    bool tabled; /* in the waiters' table */
+    bool tabled;       /* in the waiters' table, or that of the conditions */
+    const void *mutex; /* of a condition */
     ucontext_t context;
 };
 
@@ -76,7 +79,7 @@ lock_wait_begin(struct lock_wait *w, enum lock_kind kind, const void *object, in
     lock_wait_enter(w, kind, object, owner);
     return true;
 }
-/* how: LOCK_DONE, LOCK_TIMEOUT or LOCK_NOT_WAITED. */
+/* how: LOCK_DONE, LOCK_TIMEOUT or LOCK_NOT_WAITED. Also for lock_cond_begin(). */
 void lock_wait_end(struct lock_wait *w, int how);
 /* The same by the result of a pthread function. EOWNERDEAD is a lock acquired. */
 int lock_how(int err);
@@ -92,6 +95,23 @@ struct lock_charge {
 bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object, bool idle);
 /* After it: the caller's stack is what the others waited for. */
 void lock_charge(const struct lock_charge *c);
+
+/*
+ * Conditions. The wait lets go of the mutex, which costs others as an unlock does; its stack is
+ * taken in front of the wait, because it may last: with the mutex still held, but once for each
+ * period of waiting, so that waits grow by a hundredth at most.
+ */
+void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool idle);
+static inline __attribute__((always_inline)) bool
+lock_cond_begin(struct lock_wait *w, const void *cond, const void *mutex, bool idle) {
+    if (self.busy || !lock_on())
+        return false;
+    sys_context_here(&w->context);
+    lock_cond_enter(w, cond, mutex, idle);
+    return true;
+}
+/* In front of a signal (all: a broadcast), when somebody waits for a condition. */
+void lock_signal(const void *cond, bool all);
 
 /* For the kinds (kind_lock.c). Either may be started alone. */
 void lock_start(void);

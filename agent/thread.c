@@ -54,6 +54,7 @@ static void slot_locks(struct thread *t) {
 static void slot_fill(struct thread *t, pid_t tid, bool adopted, uint64_t start) {
     slot_stack(t, adopted ? 0 : self.stack_hi);
     t->adopted = adopted;
+    t->handle = 0;
     t->start = start;
     t->rng.state = sys_clock_ns(CLOCK_MONOTONIC) ^ ((uint64_t)tid << 32);
     slot_locks(t);
@@ -149,6 +150,16 @@ struct thread *thread_find(pid_t tid) {
             return t;
     }
     return NULL;
+}
+
+pid_t thread_tid_of(uint64_t handle) {
+    unsigned n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        if (t && __atomic_load_n(&t->handle, __ATOMIC_RELAXED) == handle)
+            return atomic_load_explicit(&t->tid, memory_order_relaxed);
+    }
+    return 0;
 }
 
 void *thread_cookie(const struct thread *t) {

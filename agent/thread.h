@@ -21,6 +21,7 @@ struct thread {
     uint32_t index;     /* its place in the registry, for ever */
     bool adopted;       /* found in /proc, not seen being born: its TLS may be anybody's */
     atomic_int timer;   /* kernel timer id, -1: none */
+    uint64_t handle;    /* its pthread_t, 0 unknown */
     uint64_t start;     /* address of the function the thread began in, 0 unknown */
     uint64_t stack_hi;  /* end of its stack, 0 unknown */
     atomic_uint_fast64_t stack_lo; /* from here to stack_hi every page was found readable */
@@ -63,6 +64,8 @@ static inline unsigned thread_slots(struct threads *s) {
 }
 /* The slot of a registered tid, or NULL. A linear search: CALM callers only. */
 struct thread *thread_find(pid_t tid);
+/* The tid of a registered thread by its pthread_t, 0 unknown. A linear search; ANYWHERE. */
+pid_t thread_tid_of(uint64_t handle);
 /* What a timer of t carries in its signal, and back: NULL if the value is not ours. ANYWHERE. */
 void *thread_cookie(const struct thread *t);
 struct thread *thread_of_cookie(void *value);

@@ -7,10 +7,8 @@
 
 #include <stddef.h>
 
+#include "agent/spin.h"
 #include "common/hash.h"
-#include "common/sys.h"
-
-enum { SPINS = 200, YIELDS = 2000 };
 
 static struct waiters_bucket *bucket_of(struct waiters *w, const void *lock) {
     return &w->buckets[hash_mix((uintptr_t)lock) % WAITERS_BUCKETS];
@@ -18,23 +16,6 @@ static struct waiters_bucket *bucket_of(struct waiters *w, const void *lock) {
 
 bool waiters_maybe(struct waiters *w, const void *lock) {
     return atomic_load_explicit(&bucket_of(w, lock)->n, memory_order_relaxed) != 0;
-}
-
-static bool spin_take(struct waiters_bucket *b) {
-    for (unsigned i = 0; i < SPINS + YIELDS; i++) {
-        if (atomic_load_explicit(&b->spin, memory_order_relaxed) == 0 &&
-            atomic_exchange_explicit(&b->spin, 1, memory_order_acquire) == 0)
-            return true;
-        if (i < SPINS)
-            sys_pause();
-        else
-            sys_yield();
-    }
-    return false;
-}
-
-static void spin_give(struct waiters_bucket *b) {
-    atomic_store_explicit(&b->spin, 0, memory_order_release);
 }
 
 static struct waiters_entry *entry_find(struct waiters_bucket *b, const void *lock) {
@@ -57,7 +38,7 @@ static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static bool enter(struct waiters *w, const void *lock, uint32_t n, bool signaled,
                   uint64_t *inout_from) {
     struct waiters_bucket *b = bucket_of(w, lock);
-    if (!spin_take(b))
+    if (!spin_take(&b->spin))
         return false;
     struct waiters_entry *e = entry_make(b, lock);
     if (e) {
@@ -68,7 +49,7 @@ static bool enter(struct waiters *w, const void *lock, uint32_t n, bool signaled
         e->signaled += signaled ? n : 0;
         atomic_fetch_add(&b->n, n);
     }
-    spin_give(b);
+    spin_give(&b->spin);
     return e != NULL;
 }
 
@@ -77,29 +58,27 @@ bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *
     return enter(w, lock, 1, false, ret_from);
 }
 
-bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t now, uint32_t n) {
-    return enter(w, lock, n, true, &now);
+bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t *inout_now, uint32_t n) {
+    return enter(w, lock, n, true, inout_now);
 }
 
-uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle,
-                         uint64_t *ret_skipped) {
+static uint64_t charge(struct waiters_entry *e, uint64_t now) {
+    now = later(now, e->newest);
+    uint64_t charged = e->n * now - e->sum_from;
+    e->sum_from = e->n * now;
+    e->last = e->newest = now;
+    return charged;
+}
+
+uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle) {
     struct waiters_bucket *b = bucket_of(w, lock);
     uint64_t charged = 0;
-    *ret_skipped = 0;
-    if (!spin_take(b))
+    if (!spin_take(&b->spin))
         return 0;
     struct waiters_entry *e = entry_find(b, lock);
-    if (e) {
-        now = later(now, e->newest);
-        charged = e->n * now - e->sum_from;
-        e->sum_from = e->n * now;
-        e->last = e->newest = now;
-        if (idle && e->signaled == e->n) {
-            *ret_skipped = charged;
-            charged = 0;
-        }
-    }
-    spin_give(b);
+    if (e && !(idle && e->signaled == e->n))
+        charged = charge(e, now);
+    spin_give(&b->spin);
     return charged;
 }
 
@@ -107,7 +86,7 @@ uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint6
                        bool signaled) {
     struct waiters_bucket *b = bucket_of(w, lock);
     uint64_t rest = now > from ? now - from : 0;
-    if (!spin_take(b))
+    if (!spin_take(&b->spin))
         return rest;
     struct waiters_entry *e = entry_find(b, lock);
     if (e) {
@@ -120,6 +99,6 @@ uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint6
             *e = (struct waiters_entry){0};
         atomic_fetch_sub(&b->n, 1);
     }
-    spin_give(b);
+    spin_give(&b->spin);
     return rest;
 }

@@ -15,9 +15,7 @@
  *
  * Arithmetic is modulo 2^64, which every true difference fits in. Times are given by the caller.
  *
- * Locks: a spin in each bucket, held for some 20 ns, by threads that are inside the agent (so that
- * a signal handler's locks go past it). Nobody waits for one for ever: a child made by a bare clone
- * may find one that its holder did not survive.
+ * Locks: a spin in each bucket (spin.h).
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,13 +47,12 @@ bool waiters_maybe(struct waiters *w, const void *lock);
 /* A waiter arrives. *ret_from becomes the time that it counts from (now, or a little later). False:
  * no room, this wait is not accounted for. */
 bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *ret_from);
-/* n threads that a condition variable let go at `now` wait for the lock from now on. */
-bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t now, uint32_t n);
+/* n threads that a condition variable let go of wait for the lock from *inout_now on, which may
+ * become a little later. */
+bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t *inout_now, uint32_t n);
 /* The holder lets go: what its holding cost the others; 0 if nobody waits. idle: by the lock's own
- * word nobody waits, so signaled threads are still on their way and cost nothing; *ret_skipped is
- * then what they spent on it. */
-uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle,
-                         uint64_t *ret_skipped);
+ * word nobody waits. Then signaled threads are still on their way and cost nothing so far. */
+uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle);
 /* The waiter that counts from `from` stops waiting: the part of its wait that nobody was charged
  * for. */
 uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now,

@@ -106,7 +106,9 @@ static void *look_up_past_wrapper(const char *name) {
 }
 
 static void *look_up(const char *name, const char *version) {
-    void *p = version ? dlvsym(RTLD_NEXT, name, version) : dlsym(RTLD_NEXT, name);
+    void *p = version ? dlvsym(RTLD_NEXT, name, version) : NULL;
+    if (!p)
+        p = dlsym(RTLD_NEXT, name); /* a machine that began with a later version has but one */
     __asm__ volatile("" : "+r"(p));
     return is_ours(p) ? look_up_past_wrapper(name) : p;
 }
