@@ -7,8 +7,8 @@
  * waiters a signal woke stays unknown; every token is taken once, so the sums are exact.
  *
  * A signal without the mutex may come between our note of the waiter and libc's, and be lost on it;
- * then a token says that somebody waits for the mutex who does not. waiters_release() asks the
- * mutex itself before it charges for such waiters alone.
+ * then a token says that somebody waits for the mutex who does not. The door of unlock asks the
+ * mutex itself before it charges anybody, so that alone such a ghost costs nothing.
  */
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -54,6 +54,11 @@ static struct conds *conds_get(void) {
 /* Only what somebody lets go of through a door of ours has a holder to charge. */
 static bool has_holder(enum lock_kind kind) { return lock_families[kind] < FAMILY_COND; }
 
+/* Who got it is the only one who holds it. */
+static bool is_exclusive(enum lock_kind kind) {
+    return kind == LOCK_MUTEX || kind == LOCK_RWLOCK_WRITE || kind == LOCK_SPIN;
+}
+
 static bool table_enter(struct lock_wait *w, enum lock_kind kind, const void *object) {
     struct waiters *table = waiters_get();
     if (!table)
@@ -96,9 +101,9 @@ void lock_wait_enter(struct lock_wait *w, enum lock_kind kind, const void *objec
     self_leave();
 }
 
-void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool idle) {
+void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool sleepers) {
     struct lock_charge c;
-    if (hot_lock_waited_for(FAMILY_MUTEX) && lock_release(&c, LOCK_MUTEX, mutex, idle))
+    if (sleepers && hot_lock_waited_for(FAMILY_MUTEX) && lock_release(&c, LOCK_MUTEX, mutex))
         lock_charge(&c);
     w->mutex = mutex;
     lock_wait_enter(w, LOCK_COND, cond, 0);
@@ -106,7 +111,7 @@ void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, b
 
 static uint64_t between(uint64_t from, uint64_t to) { return to > from ? to - from : 0; }
 
-/* rest: what nobody was charged for. */
+/* rest: what nobody was charged for, of this wait or of others. */
 static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest) {
     struct lock_totals *t = &locks.totals[kind];
     add(&t->waits, 1);
@@ -116,12 +121,13 @@ static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest
 
 static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_t now) {
     const void *object = (const void *)w->info.object;
-    uint64_t waited = between(w->from_ns, now), rest = waited;
+    uint64_t waited = between(w->from_ns, now), rest = waited, others = 0;
     if (w->tabled)
-        rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, now, false);
+        rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, now,
+                             how == LOCK_DONE && is_exclusive(kind), &others);
     if (how == LOCK_NOT_WAITED)
         return;
-    account(kind, w->tabled ? how : LOCK_TIMEOUT, waited, rest);
+    account(kind, w->tabled ? how : LOCK_TIMEOUT, waited, rest + others);
     kind_lock_waited(kind, object, (enum lock_state)how, waited);
 }
 
@@ -132,7 +138,10 @@ static void end_cond(struct lock_wait *w, int how, uint64_t now) {
     uint64_t at = w->tabled ? conds_leave(atomic_load(&locks.conds), cond, how == LOCK_DONE) : 0;
     uint64_t behind = 0;
     if (at) {
-        uint64_t rest = waiters_leave(atomic_load(&locks.waiters), w->mutex, at, now, true);
+        uint64_t others = 0;
+        uint64_t rest =
+            waiters_leave(atomic_load(&locks.waiters), w->mutex, at, now, true, &others);
+        add(&locks.totals[LOCK_MUTEX].wakeup_ns, others);
         atomic_fetch_sub(&hot_lock.waiting[FAMILY_MUTEX], 1);
         behind = between(at, now) > rest ? between(at, now) : 0;
         if (behind) {
@@ -176,12 +185,12 @@ int lock_how(int err) {
     }
 }
 
-bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object, bool idle) {
+bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object) {
     struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
     if (!w || self.busy || !waiters_maybe(w, object))
         return false;
     self_enter();
-    uint64_t charged = waiters_release(w, object, clock_ns(), idle);
+    uint64_t charged = waiters_release(w, object, clock_ns());
     *c = (struct lock_charge){kind, object, {0}};
     if (charged) {
         add(&locks.totals[kind].releases, 1);

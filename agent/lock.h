@@ -11,7 +11,7 @@
  * and around each call that lets go, when hot_lock_waited_for() its family:
  *
  *     struct lock_charge c;
- *     bool due = lock_release(&c, LOCK_MUTEX, m, false);
+ *     bool due = lock_release(&c, LOCK_MUTEX, m);
  *     r = the real function
  *     if (due) lock_charge(&c);
  *
@@ -90,24 +90,24 @@ struct lock_charge {
     struct grid_hit hit;
 };
 
-/* In front of letting go. True: it is a sample, for lock_charge() afterwards. idle: see
- * waiters_release(). */
-bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object, bool idle);
+/* In front of letting go. True: it is a sample, for lock_charge() afterwards. */
+bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object);
 /* After it: the caller's stack is what the others waited for. */
 void lock_charge(const struct lock_charge *c);
 
 /*
  * Conditions. The wait lets go of the mutex, which costs others as an unlock does; its stack is
  * taken in front of the wait, because it may last: with the mutex still held, but once for each
- * period of waiting, so that waits grow by a hundredth at most.
+ * period of waiting, so that waits grow by a hundredth at most. sleepers: by the mutex's own word
+ * somebody waits for it.
  */
-void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool idle);
+void lock_cond_enter(struct lock_wait *w, const void *cond, const void *mutex, bool sleepers);
 static inline __attribute__((always_inline)) bool
-lock_cond_begin(struct lock_wait *w, const void *cond, const void *mutex, bool idle) {
+lock_cond_begin(struct lock_wait *w, const void *cond, const void *mutex, bool sleepers) {
     if (self.busy || !lock_on())
         return false;
     sys_context_here(&w->context);
-    lock_cond_enter(w, cond, mutex, idle);
+    lock_cond_enter(w, cond, mutex, sleepers);
     return true;
 }
 /* In front of a signal (all: a broadcast), when somebody waits for a condition. */

@@ -35,8 +35,7 @@ static struct waiters_entry *entry_make(struct waiters_bucket *b, const void *lo
 
 static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static bool enter(struct waiters *w, const void *lock, uint32_t n, bool signaled,
-                  uint64_t *inout_from) {
+static bool enter(struct waiters *w, const void *lock, uint32_t n, uint64_t *inout_from) {
     struct waiters_bucket *b = bucket_of(w, lock);
     if (!spin_take(&b->spin))
         return false;
@@ -46,7 +45,6 @@ static bool enter(struct waiters *w, const void *lock, uint32_t n, bool signaled
         e->newest = later(e->newest, *inout_from);
         e->sum_from += n * *inout_from;
         e->n += n;
-        e->signaled += signaled ? n : 0;
         atomic_fetch_add(&b->n, n);
     }
     spin_give(&b->spin);
@@ -55,35 +53,36 @@ static bool enter(struct waiters *w, const void *lock, uint32_t n, bool signaled
 
 bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *ret_from) {
     *ret_from = now;
-    return enter(w, lock, 1, false, ret_from);
+    return enter(w, lock, 1, ret_from);
 }
 
 bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t *inout_now, uint32_t n) {
-    return enter(w, lock, n, true, inout_now);
+    return enter(w, lock, n, inout_now);
 }
 
-static uint64_t charge(struct waiters_entry *e, uint64_t now) {
+/* All who wait now count from now on: what they waited so far. */
+static uint64_t begin_anew(struct waiters_entry *e, uint64_t now) {
     now = later(now, e->newest);
-    uint64_t charged = e->n * now - e->sum_from;
+    uint64_t so_far = e->n * now - e->sum_from;
     e->sum_from = e->n * now;
     e->last = e->newest = now;
-    return charged;
+    return so_far;
 }
 
-uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle) {
+uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now) {
     struct waiters_bucket *b = bucket_of(w, lock);
     uint64_t charged = 0;
     if (!spin_take(&b->spin))
         return 0;
     struct waiters_entry *e = entry_find(b, lock);
-    if (e && !(idle && e->signaled == e->n))
-        charged = charge(e, now);
+    if (e)
+        charged = begin_anew(e, now);
     spin_give(&b->spin);
     return charged;
 }
 
-uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now,
-                       bool signaled) {
+uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now, bool alone,
+                       uint64_t *inout_latency) {
     struct waiters_bucket *b = bucket_of(w, lock);
     uint64_t rest = now > from ? now - from : 0;
     if (!spin_take(&b->spin))
@@ -94,9 +93,10 @@ uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint6
         rest = now > from ? now - from : 0;
         e->sum_from -= from;
         e->n--;
-        e->signaled -= signaled && e->signaled;
         if (e->n == 0)
             *e = (struct waiters_entry){0};
+        else if (alone)
+            *inout_latency += begin_anew(e, now);
         atomic_fetch_sub(&b->n, 1);
     }
     spin_give(&b->spin);

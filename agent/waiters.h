@@ -9,7 +9,9 @@
  *     charged = n * T - sum_from,   then sum_from = n * T
  *
  * exact, whatever n, in constant time. A waiter that gets the lock takes its own from away again;
- * what lies between the last release and its return is wake-up latency and nobody's fault. Hence
+ * what lies between the last release and its return is wake-up latency and nobody's fault, neither
+ * for itself nor for those who go on waiting: nobody held the lock. (Who took it meanwhile without
+ * waiting and gave it back did so while the waiter was on its way.) Hence
  *
  *     sum of charged + sum of latency = sum of waited
  *
@@ -24,11 +26,10 @@
 enum { WAITERS_BUCKETS = 512, WAITERS_WAYS = 4 };
 
 struct waiters_entry {
-    const void *lock;  /* NULL: free */
-    uint32_t n;        /* who waits */
-    uint32_t signaled; /* of these, who comes from a condition variable and may not be there yet */
+    const void *lock; /* NULL: free */
+    uint32_t n;       /* who waits */
     uint64_t sum_from;
-    uint64_t last;   /* release, 0: none since the first waiter came */
+    uint64_t last;   /* hand-over, 0: none since the first waiter came */
     uint64_t newest; /* time seen here: two threads' clock readings may arrive in either order */
 };
 
@@ -50,10 +51,10 @@ bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *
 /* n threads that a condition variable let go of wait for the lock from *inout_now on, which may
  * become a little later. */
 bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t *inout_now, uint32_t n);
-/* The holder lets go: what its holding cost the others; 0 if nobody waits. idle: by the lock's own
- * word nobody waits. Then signaled threads are still on their way and cost nothing so far. */
-uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now, bool idle);
-/* The waiter that counts from `from` stops waiting: the part of its wait that nobody was charged
- * for. */
-uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now,
-                       bool signaled);
+/* The holder lets go: what its holding cost the others; 0 if nobody waits. */
+uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now);
+/* The waiter that counts from `from` stops waiting. The part of its wait that nobody was charged
+ * for; alone: it now holds the lock, so for the others, too, the time since the last release was
+ * spent on nobody: that is added to *inout_latency. */
+uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now, bool alone,
+                       uint64_t *inout_latency);

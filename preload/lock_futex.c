@@ -41,7 +41,7 @@ static int how_futex(long r) {
 static COLD long wake_slow(long number, uint32_t *word, int op, uint32_t value,
                            const struct timespec *time, uint32_t *word_2, uint32_t value_3) {
     struct lock_charge c;
-    bool due = lock_release(&c, LOCK_FUTEX, word, false);
+    bool due = lock_release(&c, LOCK_FUTEX, word);
     long r = real.syscall(number, word, op, value, time, word_2, value_3);
     if (due && r >= 0)
         lock_charge(&c);

@@ -51,7 +51,7 @@ static bool stays_locked(const pthread_mutex_t *m) {
 }
 
 static bool release(struct lock_charge *c, const pthread_mutex_t *m) {
-    return !stays_locked(m) && lock_release(c, LOCK_MUTEX, m, mutex_looks_idle(m));
+    return mutex_has_sleepers(m) && !stays_locked(m) && lock_release(c, LOCK_MUTEX, m);
 }
 
 /* After the real unlock the mutex may be gone. */

@@ -97,7 +97,7 @@ int pthread_rwlock_clockwrlock(pthread_rwlock_t *l, clockid_t clock, const struc
 static COLD int unlock_slow(pthread_rwlock_t *l) {
     struct lock_charge c;
     enum lock_kind held = writer_of(l) ? LOCK_RWLOCK_WRITE : LOCK_RWLOCK_READ;
-    bool due = lock_release(&c, held, l, false);
+    bool due = lock_release(&c, held, l);
     int r = real.pthread_rwlock_unlock(l);
     if (due && r == 0)
         lock_charge(&c);

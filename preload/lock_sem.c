@@ -58,7 +58,7 @@ int sem_clockwait(sem_t *s, clockid_t clock, const struct timespec *until) {
 
 static COLD int sem_post_slow(sem_t *s) {
     struct lock_charge c;
-    bool due = lock_release(&c, LOCK_SEM, s, false);
+    bool due = lock_release(&c, LOCK_SEM, s);
     int r = real.sem_post(s);
     if (due && r == 0)
         lock_charge(&c);
@@ -84,7 +84,7 @@ int pthread_spin_lock(pthread_spinlock_t *s) {
 
 static COLD int spin_unlock_slow(pthread_spinlock_t *s) {
     struct lock_charge c;
-    bool due = lock_release(&c, LOCK_SPIN, (const void *)s, false);
+    bool due = lock_release(&c, LOCK_SPIN, (const void *)s);
     int r = real.pthread_spin_unlock(s);
     if (due)
         lock_charge(&c);
