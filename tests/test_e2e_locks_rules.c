@@ -9,7 +9,8 @@
 #include "tests/e2e.h"
 
 static void same_rules(const char *host) {
-    static const char *const rates[] = {"CPROF=mutex=1ns,block=1ns", "CPROF=all", "CPROF=mutex"};
+    static const char *const rates[] = {"CPROF=mutex=1ns,block=1ns",
+                                        "CPROF=cpu=1000hz,mutex=10us,block=10us", "CPROF=mutex"};
     static const char *const threads[] = {"single", "multi"};
     for (int i = 0; i < 6; i++) {
         char command[64];
@@ -20,3 +21,5 @@ static void same_rules(const char *host) {
 }
 
 Test(rules, mutexes_spin_locks_and_mtx) { same_rules("rules_mutex"); }
+Test(rules, condition_variables) { same_rules("rules_cond"); }
+Test(rules, all_the_other_kinds) { same_rules("rules_rest"); }

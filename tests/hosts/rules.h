@@ -47,6 +47,7 @@ static inline const char *named(int err) {
                  {EFAULT, "EFAULT"},
                  {EBADF, "EBADF"},
                  {ENOTSUP, "ENOTSUP"},
+                 {ECANCELED, "cancelled"},
                  {77, "untouched"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].err == err)
