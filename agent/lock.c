@@ -121,10 +121,11 @@ static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest
 
 static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_t now) {
     const void *object = (const void *)w->info.object;
-    uint64_t waited = between(w->from_ns, now), rest = waited, others = 0;
+    uint64_t rest = between(w->from_ns, now), others = 0;
     if (w->tabled)
-        rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, now,
+        rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, &now,
                              how == LOCK_DONE && is_exclusive(kind), &others);
+    uint64_t waited = between(w->from_ns, now);
     if (how == LOCK_NOT_WAITED)
         return;
     account(kind, w->tabled ? how : LOCK_TIMEOUT, waited, rest + others);
@@ -140,7 +141,7 @@ static void end_cond(struct lock_wait *w, int how, uint64_t now) {
     if (at) {
         uint64_t others = 0;
         uint64_t rest =
-            waiters_leave(atomic_load(&locks.waiters), w->mutex, at, now, true, &others);
+            waiters_leave(atomic_load(&locks.waiters), w->mutex, at, &now, true, &others);
         add(&locks.totals[LOCK_MUTEX].wakeup_ns, others);
         atomic_fetch_sub(&hot_lock.waiting[FAMILY_MUTEX], 1);
         behind = between(at, now) > rest ? between(at, now) : 0;

@@ -81,22 +81,24 @@ uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now) {
     return charged;
 }
 
-uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t now, bool alone,
-                       uint64_t *inout_latency) {
+uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t *inout_now,
+                       bool alone, uint64_t *inout_latency) {
     struct waiters_bucket *b = bucket_of(w, lock);
-    uint64_t rest = now > from ? now - from : 0;
+    *inout_now = later(*inout_now, from);
+    uint64_t rest = *inout_now - from;
     if (!spin_take(&b->spin))
         return rest;
     struct waiters_entry *e = entry_find(b, lock);
     if (e) {
         from = later(from, e->last);
-        rest = now > from ? now - from : 0;
+        *inout_now = later(*inout_now, from);
+        rest = *inout_now - from;
         e->sum_from -= from;
         e->n--;
         if (e->n == 0)
             *e = (struct waiters_entry){0};
         else if (alone)
-            *inout_latency += begin_anew(e, now);
+            *inout_latency += begin_anew(e, *inout_now);
         atomic_fetch_sub(&b->n, 1);
     }
     spin_give(&b->spin);
