@@ -15,6 +15,7 @@
 #include "agent/freeze.h"
 #include "agent/kind.h"
 #include "agent/lock.h"
+#include "agent/lock_graph.h"
 #include "agent/lock_name.h"
 #include "agent/lock_tag.h"
 #include "common/clock.h"
@@ -46,13 +47,17 @@ static bool step(struct grid *own, struct grid *stray, struct grid_pace *pace, u
     return hit;
 }
 
+/* A thread that is joined is no lock, and comes but once. */
+static const struct lock_tag *tag_of(uintptr_t object, enum lock_kind kind, enum lock_state how) {
+    return lock_tag_intern(&rows.tags, &agent.arena, kind == LOCK_JOIN ? 0 : object, kind, how);
+}
+
 static void sample(struct profile *p, struct grid_pace *pace, enum lock_kind kind,
                    const void *object, enum lock_state how, const struct grid_hit *hit) {
     if (!agent_on() || agent_is_foreign())
         return;
     const struct who *who = self.thread ? thread_who(self.thread) : NULL;
-    const struct lock_tag *tag =
-        lock_tag_intern(&rows.tags, &agent.arena, (uintptr_t)object, kind, how);
+    const struct lock_tag *tag = tag_of((uintptr_t)object, kind, how);
     struct row *r = tag ? table_row(&p->table, &agent.arena, capture_here(), who, (uintptr_t)tag)
                         : &p->table.other;
     if (r == &p->table.other)
@@ -87,13 +92,13 @@ static void freeze_tagged(struct freeze *f, const struct row *r, const struct lo
                           const int64_t *values) {
     char name[LOCK_NAME_MAX] = "";
     struct text t = TEXT_ON(name);
-    lock_name(&t, tag->object);
+    lock_name(&t, &rows.tags, tag);
     const struct snapshot_label labels[LABELS] = {
-        {.key = "lock", .str = name},
         {.key = "kind", .str = lock_kind_words[tag->kind]},
         {.key = "state", .str = lock_state_words[tag->state]},
+        {.key = "lock", .str = name},
     };
-    freeze_row_labelled(f, r, values, labels, LABELS);
+    freeze_row_labelled(f, r, values, labels, tag->kind == LOCK_JOIN ? LABELS - 1 : LABELS);
 }
 
 static void freeze_one(struct row *r, void *arg) {
@@ -160,9 +165,37 @@ static void freeze_waiting(struct freeze *f, struct thread *t, uint64_t now) {
     if (!lock_slot_unchanged(&t->waits, seq))
         return;
     const struct row row = {.stack = stack, .who = thread_who(t)};
-    const struct lock_tag tag = {.object = w.object, .kind = w.kind, .state = LOCK_WAITING};
+    const struct lock_tag *tag = tag_of(w.object, (enum lock_kind)w.kind, LOCK_WAITING);
     const int64_t values[] = {[VALUE_COUNT] = 1, [VALUE_DELAY] = (int64_t)(now - w.since_ns)};
-    freeze_tagged(f, &row, &tag, values);
+    if (tag)
+        freeze_tagged(f, &row, tag, values);
+    else
+        freeze_row(f, &row, values);
+}
+
+static void say_deadlock(struct freeze *f, const struct lock_edge *edges, const uint16_t *circle,
+                         unsigned n) {
+    char buf[200];
+    struct text t = TEXT_ON(buf);
+    text_str(&t, "deadlock: ");
+    for (unsigned i = 0; i < n && t.len < sizeof buf - 60; i++) {
+        text_str(&t, "thread ");
+        text_u64(&t, (uint64_t)edges[circle[i]].waiter);
+        text_str(&t, " waits for ");
+    }
+    text_str(&t, "thread ");
+    text_u64(&t, (uint64_t)edges[circle[n - 1]].owner);
+    snapshot_comment(&f->snapshot, buf);
+}
+
+/* What was read thread by thread was true as a whole if no wait ended meanwhile. */
+static void comment_deadlock(struct freeze *f) {
+    struct lock_edge edges[LOCK_EDGES_MAX];
+    uint16_t circle[LOCK_EDGES_MAX];
+    unsigned n = lock_edges_read(edges, LOCK_EDGES_MAX);
+    unsigned length = lock_graph_circle(edges, n, circle);
+    if (length && lock_edges_hold(edges, circle, length))
+        say_deadlock(f, edges, circle, length);
 }
 
 static void snapshot_block(struct freeze *f) {
@@ -174,6 +207,7 @@ static void snapshot_block(struct freeze *f) {
         if (t && atomic_load(&t->tid))
             freeze_waiting(f, t, now);
     }
+    comment_deadlock(f);
 }
 
 static bool has_mutex(void) { return atomic_load(&rows.held.samples) > rows.held.written; }

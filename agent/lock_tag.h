@@ -14,6 +14,8 @@ struct lock_tag {
     struct link link;
     uintptr_t object; /* 0: one of those beyond the bound */
     uint8_t kind, state;
+    bool looked_up;   /* the rest is the dumper's */
+    const char *name; /* NULL: none known */
 };
 
 /* The one tag with these parts; NULL without memory. */

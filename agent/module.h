@@ -21,7 +21,9 @@ struct module {
     uint64_t start, end, offset; /* the text range, as /proc/self/maps shows it */
     uint64_t dev, inode;
     const char *path;
-    char build_id[64 + 1]; /* lower-case hex */
+    char build_id[64 + 1];     /* lower-case hex */
+    uint64_t bias;             /* run-time address less that in the file */
+    uint64_t data_lo, data_hi; /* its variables, from the first to the last; 0: unknown */
     bool pinned;           /* there at load: never unloaded, its pages may be read without care */
     uint64_t eh_hdr;       /* address of .eh_frame_hdr, 0: none that we can search */
     uint32_t eh_rows;      /* entries of its binary search table */
