@@ -23,3 +23,8 @@ static void same_rules(const char *host) {
 Test(rules, mutexes_spin_locks_and_mtx) { same_rules("rules_mutex"); }
 Test(rules, condition_variables) { same_rules("rules_cond"); }
 Test(rules, all_the_other_kinds) { same_rules("rules_rest"); }
+Test(rules, futexes_by_the_system_call) { same_rules("rules_syscall"); }
+Test(rules, exceptions_and_cancellation) {
+    e2e_need(strcmp(HAVE_CPP, "true") == 0, "a C++ compiler");
+    same_rules("rules_cpp");
+}

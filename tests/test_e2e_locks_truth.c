@@ -91,40 +91,70 @@ Test(conservation, relock_after_a_broadcast) {
 
 /* --- kinds, states and lock names --- */
 
-static void wait_of(const char *what, const char *host, const char *state, double *ret_ns) {
-    char command[64], where[128];
-    snprintf(command, sizeof command, "waits %s %s", host, what);
-    struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    struct e2e r = e2e_same("CPROF=mutex=1ns,block=1ns CPROF_EXIT=1", command);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    snprintf(where, sizeof where, "--total --where kind=%s --where state=%s", what, state);
-    double got = e2e_ask(&r, block_file, where), least = e2e_number(&r, "least");
-    double most = (end.tv_sec - begin.tv_sec + 1) * 1e9;
-    if (strcmp(host, "kind") == 0)
-        most = e2e_number(&r, "most");
-    cr_expect(got >= least && got <= most, "%s %s: %.3f ms, should be %.3f to %.3f", what, state,
-              got / 1e6, least / 1e6, most / 1e6);
-    snprintf(where, sizeof where, "--value contentions --total --where kind=%s --where state=%s",
-             what, state);
-    cr_expect(e2e_ask(&r, block_file, where) == 1, "%s: one wait, not %.0f", what,
-              e2e_ask(&r, block_file, where));
-    if (ret_ns)
-        *ret_ns = got;
+static const char *const kinds[] = {"mutex",   "rwlock-read", "rwlock-write", "cond",  "sem",
+                                    "barrier", "once",        "spin",         "futex", "join"};
+/* Their functions in the host, and the objects that they wait for, if these have a name. */
+static const char *const functions[] = {"wait_mutex", "wait_read",    "wait_write", "wait_cond",
+                                        "wait_sem",   "wait_barrier", "wait_once",  "wait_spin",
+                                        "wait_futex", "wait_join"};
+static const char *const objects[] = {"the_mutex", "the_rwlock",  "the_rwlock", "the_cond",
+                                      "the_sem",   "the_barrier", "the_once",   "the_spin",
+                                      "the_word",  NULL};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* What the waits of a kind with that state come to on the function that waited. */
+static double waits_of(const struct e2e *r, int kind, const char *state, const char *value) {
+    char question[256];
+    snprintf(question, sizeof question, "--value %s --where kind=%s --where state=%s --total",
+             value, kinds[kind], state);
+    double whole = e2e_ask(r, block_file, question);
+    snprintf(question, sizeof question, "--value %s --where kind=%s --where state=%s --share %s",
+             value, kinds[kind], state, functions[kind]);
+    return whole * e2e_ask(r, block_file, question);
+}
+
+static void one_wait(const struct e2e *r, int kind, const char *state, double least, double most) {
+    double delay = waits_of(r, kind, state, "delay"), n = waits_of(r, kind, state, "contentions");
+    cr_expect(delay >= least && delay <= most, "%s, %s: %.3f ms, should be %.3f to %.3f",
+              kinds[kind], state, delay / 1e6, least / 1e6, most / 1e6);
+    cr_expect(fabs(n - 1) < 1e-6, "%s, %s: %.1f waits, not one", kinds[kind], state, n);
+}
+
+static void has_its_name(const struct e2e *r, int kind) {
+    char question[64];
+    snprintf(question, sizeof question, "--where kind=%s --by lock", kinds[kind]);
+    char *locks = e2e_text(r, block_file, question);
+    cr_expect(!objects[kind] || strstr(locks, objects[kind]), "%s is not in\n%s", objects[kind],
+              locks);
+    free(locks);
+}
+
+Test(kinds, every_kind_of_wait_is_one_wait_of_its_length) {
+    struct e2e r = waits(exact, "waits kinds", 0, 0);
+    for (int i = 0; i < KINDS; i++) {
+        char least[32], most[32];
+        snprintf(least, sizeof least, "least_%s", kinds[i]);
+        snprintf(most, sizeof most, "most_%s", kinds[i]);
+        one_wait(&r, i, "done", e2e_number(&r, least), e2e_number(&r, most));
+    }
     e2e_done(&r);
 }
 
-static const char *const kinds[] = {"mutex",   "rwlock-read", "rwlock-write", "cond",  "sem",
-                                    "barrier", "once",        "spin",         "futex", "join"};
-
-Test(kinds, every_kind_of_wait_is_one_wait_of_its_length) {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        wait_of(kinds[i], "kind", "done", NULL);
+Test(kinds, locks_of_static_storage_have_their_names) {
+    struct e2e r = waits(exact, "waits kinds", 0, 0);
+    for (int i = 0; i < KINDS; i++)
+        has_its_name(&r, i);
+    e2e_done(&r);
 }
 
 Test(kinds, a_wait_that_has_not_ended_is_in_the_file) {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        wait_of(kinds[i], "stuck", "waiting", NULL);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    struct e2e r = waits("CPROF=mutex=1ns,block=1ns CPROF_EXIT=1", "waits stuck", 0, 0);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    for (int i = 0; i < KINDS; i++)
+        one_wait(&r, i, "waiting", e2e_number(&r, "least"), (end.tv_sec - begin.tv_sec + 1) * 1e9);
+    e2e_done(&r);
 }
 
 Test(kinds, time_limits_that_run_out) {
@@ -139,23 +169,6 @@ Test(kinds, time_limits_that_run_out) {
                   most / 1e6);
     }
     e2e_done(&r);
-}
-
-Test(kinds, locks_of_static_storage_have_their_names) {
-    static const char *const of[][2] = {{"mutex", "the_mutex"}, {"rwlock-write", "the_rwlock"},
-                                        {"sem", "the_sem"},     {"barrier", "the_barrier"},
-                                        {"spin", "the_spin"},   {"cond", "the_cond"},
-                                        {"futex", "the_word"}};
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
-        char command[64], where[64];
-        snprintf(command, sizeof command, "waits kind %s", of[i][0]);
-        snprintf(where, sizeof where, "--where kind=%s --by lock", of[i][0]);
-        struct e2e r = e2e_same(exact, command);
-        char *locks = e2e_text(&r, block_file, where);
-        cr_expect(strstr(locks, of[i][1]), "%s is not in\n%s", of[i][1], locks);
-        free(locks);
-        e2e_done(&r);
-    }
 }
 
 /* --- sampling --- */

@@ -114,65 +114,79 @@ static const struct wait {
              {"futex", nothing, wait_futex, free_futex},
              {"join", hold_join, wait_join, free_gate}};
 
-static struct {
+struct waiter {
     const struct wait *what;
     int entering;
     pid_t tid;
+    pthread_t thread;
     double took_ns;
-} waiter;
+};
 
-static void *waiter_main(void *unused) {
-    waiter.tid = my_tid();
-    add_int(&waiter.entering, 1);
+static void *waiter_main(void *waiter) {
+    struct waiter *w = waiter;
+    w->tid = my_tid();
+    add_int(&w->entering, 1);
     int64_t begin = now_ns();
-    waiter.what->wait();
-    waiter.took_ns = now_ns() - begin;
-    return unused;
+    w->what->wait();
+    w->took_ns = now_ns() - begin;
+    return NULL;
 }
 
-static bool is_spin(const struct wait *w) { return strcmp(w->name, "spin") == 0; }
-
-/* Until the waiter really waits. A spinner never sleeps: it has used CPU time by then. */
-static void until_waiting(void) {
-    if (!is_spin(waiter.what)) {
-        until_asleep(&waiter.entering, &waiter.tid, 1);
+/* Until the waiter really waits. A spinner never sleeps: it has had time to begin by then. */
+static void until_waiting(struct waiter *w) {
+    if (strcmp(w->what->name, "spin") != 0) {
+        until_asleep(&w->entering, &w->tid, 1);
         return;
     }
-    while (!load_int(&waiter.entering))
+    while (!load_int(&w->entering))
         nap();
     burn(20);
 }
 
-/* kind NAME: one wait of that kind, at least 20 ms of it after it is known to have begun. */
-static void kind(int argc, char **argv) {
-    pthread_t t;
-    for (size_t i = 0; i < ARRAY_SIZE(waits); i++)
-        if (strcmp(waits[i].name, argv[0]) == 0)
-            waiter.what = &waits[i];
-    waiter.what->hold();
-    pthread_create(&t, NULL, waiter_main, NULL);
-    until_waiting();
-    int64_t begin = now_ns();
-    sleep_ms(20);
-    number("least", now_ns() - begin);
-    waiter.what->free_it();
-    while (pthread_tryjoin_np(t, NULL) != 0)
-        nap(); /* no wait of ours beside the one that is looked at */
-    number("most", waiter.took_ns);
+static void number_of(const char *what, const char *kind, double v) {
+    char name[64];
+    snprintf(name, sizeof name, "%s_%s", what, kind);
+    number(name, v);
 }
 
-/* stuck NAME: as kind, but the program ends while the thread still waits. */
+/* The waits of this host itself must not be among those that are looked at. */
+static void join_quietly(pthread_t t) {
+    while (pthread_tryjoin_np(t, NULL) != 0)
+        nap();
+}
+
+/* kinds: one wait of each kind, at least 20 ms of it after it is known to have begun. */
+static void kinds(int argc, char **argv) {
+    for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
+        struct waiter w = {.what = &waits[i]};
+        store_int(&gate, 0);
+        w.what->hold();
+        pthread_create(&w.thread, NULL, waiter_main, &w);
+        until_waiting(&w);
+        int64_t begin = now_ns();
+        sleep_ms(20);
+        number_of("least", w.what->name, now_ns() - begin);
+        w.what->free_it();
+        join_quietly(w.thread);
+        number_of("most", w.what->name, w.took_ns);
+    }
+}
+
+/* stuck: the program ends while a thread of each kind still waits. */
 static void stuck(int argc, char **argv) {
-    pthread_t t;
-    for (size_t i = 0; i < ARRAY_SIZE(waits); i++)
-        if (strcmp(waits[i].name, argv[0]) == 0)
-            waiter.what = &waits[i];
-    waiter.what->hold();
-    pthread_create(&t, NULL, waiter_main, NULL);
-    until_waiting();
+    static struct waiter w[ARRAY_SIZE(waits)];
+    int64_t before = now_ns();
+    for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
+        w[i].what = &waits[i];
+        if (i == 0 || w[i].what->hold != w[i - 1].what->hold)
+            w[i].what->hold();
+        pthread_create(&w[i].thread, NULL, waiter_main, &w[i]);
+        until_waiting(&w[i]);
+    }
     int64_t begin = now_ns();
     sleep_ms(20);
     number("least", now_ns() - begin);
+    number("so_far", now_ns() - before);
     _exit(host_failed);
 }
 
@@ -187,12 +201,13 @@ static struct timespec after(clockid_t clock, int64_t ns) {
     return t;
 }
 
+static int all_held;
 /* Holds everything, so that every attempt at it runs out of time. */
 static void hold_all(void) {
     pthread_mutex_lock(&the_mutex);
     pthread_rwlock_wrlock(&the_rwlock);
     pthread_create(&the_thread, NULL, gated_thread, NULL);
-    add_int(&waiter.entering, 1);
+    add_int(&all_held, 1);
     until_gate();
     pthread_mutex_unlock(&the_mutex);
     pthread_rwlock_unlock(&the_rwlock);
@@ -237,7 +252,7 @@ static void timeouts(int argc, char **argv) {
                  {"futex", timed_futex}};
     pthread_t t;
     pthread_create(&t, NULL, holder, NULL);
-    while (!load_int(&waiter.entering))
+    while (!load_int(&all_held))
         nap();
     for (size_t i = 0; i < ARRAY_SIZE(timed); i++) {
         struct timespec end = after(CLOCK_REALTIME, 20000000);
@@ -246,14 +261,13 @@ static void timeouts(int argc, char **argv) {
         number(timed[i].name, now_ns() - begin);
     }
     free_gate();
-    while (pthread_tryjoin_np(t, NULL) != 0)
-        nap();
+    join_quietly(t);
 }
 
 /*
  * sampled N: three sites in one thread, all waits for a lock that is held: N waits as short as a
- * call can be (its limit was never in the future), N/1000 of 1 ms, one of 1 s. Mixed, so that no site has
- * the sampler for itself.
+ * call can be (its limit was never in the future), N/1000 of 1 ms, one of 1 s. Mixed, so that no
+ * site has the sampler for itself.
  */
 static struct { double took_ns, n; } site[3];
 
@@ -281,7 +295,7 @@ static void sampled(int argc, char **argv) {
     int n = atoi(argv[0]);
     pthread_t t;
     pthread_create(&t, NULL, holder, NULL);
-    while (!load_int(&waiter.entering))
+    while (!load_int(&all_held))
         nap();
     for (int i = 0; i < n; i++) {
         short_wait();
@@ -297,8 +311,7 @@ static void sampled(int argc, char **argv) {
         number(name, site[i].n);
     }
     free_gate();
-    while (pthread_tryjoin_np(t, NULL) != 0)
-        nap();
+    join_quietly(t);
 }
 
 /*
@@ -428,7 +441,7 @@ static void relock(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct scenario list[] = {{"kind", kind},
+    static const struct scenario list[] = {{"kinds", kinds},
                                            {"stuck", stuck},
                                            {"timeouts", timeouts},
                                            {"sampled", sampled},

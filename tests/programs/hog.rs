@@ -39,7 +39,7 @@ fn asleep(tid: i32) -> bool {
 
 trait Lock: Send + Sync + 'static {
     fn held(&self, f: &mut dyn FnMut(), release: fn(&mut dyn FnMut()));
-    fn pass(&self, victim: usize);
+    fn pass(&self);
 }
 
 struct State {
@@ -56,8 +56,8 @@ fn hog_release(drop_it: &mut dyn FnMut()) {
 }
 
 #[inline(never)]
-fn victim_pass(lock: &dyn Lock, victim: usize) {
-    lock.pass(victim);
+fn victim_pass(lock: &dyn Lock) {
+    lock.pass();
     std::hint::black_box(());
 }
 
@@ -67,7 +67,7 @@ impl Lock for Mutex<u64> {
         f();
         release(&mut || drop(guard.take()));
     }
-    fn pass(&self, _victim: usize) {
+    fn pass(&self) {
         *self.lock().unwrap() += 1;
     }
 }
@@ -78,12 +78,8 @@ impl Lock for RwLock<u64> {
         f();
         release(&mut || drop(guard.take()));
     }
-    fn pass(&self, victim: usize) {
-        if victim % 2 == 0 {
-            *self.write().unwrap() += 1;
-        } else {
-            std::hint::black_box(*self.read().unwrap());
-        }
+    fn pass(&self) {
+        std::hint::black_box(*self.read().unwrap());
     }
 }
 
@@ -94,7 +90,7 @@ fn victim(lock: Arc<dyn Lock>, s: Arc<State>, me: usize, rounds: i32) {
             nap();
         }
         s.entering.fetch_add(1, SeqCst);
-        victim_pass(&*lock, me);
+        victim_pass(&*lock);
         s.passed.fetch_add(1, SeqCst);
     }
 }
@@ -126,7 +122,7 @@ fn hog_round(lock: &dyn Lock, s: &State) -> u128 {
     ns
 }
 
-fn run(lock: Arc<dyn Lock>, rounds: i32) {
+fn run(name: &str, lock: Arc<dyn Lock>, rounds: i32) {
     let s = Arc::new(State {
         round: AtomicI32::new(0),
         entering: AtomicI32::new(0),
@@ -144,7 +140,7 @@ fn run(lock: Arc<dyn Lock>, rounds: i32) {
         v.join().unwrap();
     }
     let mut file = OpenOptions::new().create(true).append(true).open("numbers").unwrap();
-    writeln!(file, "held {}", held * VICTIMS as u128).unwrap();
+    writeln!(file, "held_{} {}", name, held * VICTIMS as u128).unwrap();
 }
 
 fn main() {
@@ -153,5 +149,5 @@ fn main() {
         "rwlock" => Arc::new(RwLock::new(0u64)),
         _ => Arc::new(Mutex::new(0u64)),
     };
-    run(lock, args[2].parse().unwrap());
+    run(&args[1], lock, args[2].parse().unwrap());
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# parking_lot_hog.sh LOCK ROUNDS: hog.rs with parking_lot's locks behind the names of the standard ones.
+# parking_lot_hog.sh ROUNDS: hog.rs with parking_lot's locks behind the names of the standard ones.
 . "$(dirname "$0")/common.sh"
 mkdir -p crate/src
 cat >crate/Cargo.toml <<'TOML'
@@ -15,5 +15,8 @@ TOML
 sed -e 's/use std::sync::{Arc, Mutex, RwLock};/use parking_lot::{Mutex, RwLock}; use std::sync::Arc;/' \
     -e 's/\.\(lock\|read\|write\)()\.unwrap()/.\1()/' "$(dirname "$0")/hog.rs" >crate/src/main.rs
 cargo build -q --release --manifest-path crate/Cargo.toml 2>cargo.txt || fail "$(cat cargo.txt)"
-agent crate/target/release/hog "$1" "$2"
-echo "hog ended with $?"
+for lock in mutex rwlock; do
+    cp crate/target/release/hog ./hog_$lock
+    agent ./hog_$lock $lock "$1"
+done
+echo "hogs ended with $?"
