@@ -54,11 +54,6 @@ static struct conds *conds_get(void) {
 /* Only what somebody lets go of through a door of ours has a holder to charge. */
 static bool has_holder(enum lock_kind kind) { return lock_families[kind] < FAMILY_COND; }
 
-/* Who got it is the only one who holds it. */
-static bool is_exclusive(enum lock_kind kind) {
-    return kind == LOCK_MUTEX || kind == LOCK_RWLOCK_WRITE || kind == LOCK_SPIN;
-}
-
 static bool table_enter(struct lock_wait *w, enum lock_kind kind, const void *object) {
     struct waiters *table = waiters_get();
     if (!table)
@@ -124,7 +119,7 @@ static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_
     uint64_t rest = between(w->from_ns, now), others = 0;
     if (w->tabled)
         rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, &now,
-                             how == LOCK_DONE && is_exclusive(kind), &others);
+                             how == LOCK_DONE, &others);
     uint64_t waited = between(w->from_ns, now);
     if (how == LOCK_NOT_WAITED)
         return;

@@ -82,7 +82,7 @@ uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now) {
 }
 
 uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t *inout_now,
-                       bool alone, uint64_t *inout_latency) {
+                       bool granted, uint64_t *inout_latency) {
     struct waiters_bucket *b = bucket_of(w, lock);
     *inout_now = later(*inout_now, from);
     uint64_t rest = *inout_now - from;
@@ -97,7 +97,7 @@ uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint6
         e->n--;
         if (e->n == 0)
             *e = (struct waiters_entry){0};
-        else if (alone)
+        else if (granted)
             *inout_latency += begin_anew(e, *inout_now);
         atomic_fetch_sub(&b->n, 1);
     }

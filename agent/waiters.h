@@ -54,8 +54,8 @@ bool waiters_enter_signaled(struct waiters *w, const void *lock, uint64_t *inout
 /* The holder lets go: what its holding cost the others; 0 if nobody waits. */
 uint64_t waiters_release(struct waiters *w, const void *lock, uint64_t now);
 /* The waiter that counts from `from` stops waiting at *inout_now, which may become a little later.
- * The part of its wait that nobody was charged for; alone: it now holds the lock, so for the
+ * The part of its wait that nobody was charged for; granted: it has the lock now, so for the
  * others, too, the time since the last release was spent on nobody: that is added to
  * *inout_latency. */
 uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint64_t *inout_now,
-                       bool alone, uint64_t *inout_latency);
+                       bool granted, uint64_t *inout_latency);

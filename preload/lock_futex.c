@@ -33,9 +33,9 @@ static enum futex_role role_of(int op) {
 
 /* EAGAIN: the word had changed already. */
 static int how_futex(long r) {
-    if (r == 0 || errno == EINTR)
+    if (r == 0)
         return LOCK_DONE;
-    return errno == ETIMEDOUT ? LOCK_TIMEOUT : LOCK_NOT_WAITED;
+    return errno == ETIMEDOUT || errno == EINTR ? LOCK_TIMEOUT : LOCK_NOT_WAITED;
 }
 
 static COLD long wake_slow(long number, uint32_t *word, int op, uint32_t value,

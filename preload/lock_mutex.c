@@ -5,6 +5,10 @@
  * Only EBUSY of trylock means that the lock is held: EOWNERDEAD is a robust lock acquired, and to
  * lock again would wait for ourselves. EBUSY may also be an error-checking mutex that its own
  * holder locks again: the real lock knows, and says EDEADLK.
+ *
+ * A robust mutex is never tried: glibc's trylock of one that cannot be recovered says so and keeps
+ * it locked (2.36: it asks for the wrong word before it unlocks), so that the next one who locks it
+ * would wait for ever.
  */
 #include "preload/lock.h"
 
@@ -14,9 +18,19 @@ static COLD int lock_slow(pthread_mutex_t *m) {
     return LOCK_WAIT(LOCK_MUTEX, m, mutex_owner(m), lock_how, real.pthread_mutex_lock(m));
 }
 
+static bool is_robust(const pthread_mutex_t *m) { return m->__data.__kind & MUTEX_ROBUST; }
+
+/* Free, by its word: a look, where others try. */
+static COLD int lock_robust(pthread_mutex_t *m) {
+    bool is_free = __atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED) == 0;
+    return is_free ? real.pthread_mutex_lock(m) : lock_slow(m);
+}
+
 int pthread_mutex_lock(pthread_mutex_t *m) {
     if (hot_lock_alone())
         return real.pthread_mutex_lock(m);
+    if (__builtin_expect(is_robust(m), 0))
+        return lock_robust(m);
     int r = real.pthread_mutex_trylock(m);
     return __builtin_expect(r == EBUSY, 0) ? lock_slow(m) : r;
 }
@@ -29,7 +43,7 @@ static COLD int timedlock_slow(pthread_mutex_t *m, const struct timespec *until)
 int pthread_mutex_timedlock(pthread_mutex_t *m, const struct timespec *until) {
     if (!lock_on() || !lock_deadline_ok(CLOCK_REALTIME, until))
         return real.pthread_mutex_timedlock(m, until);
-    int r = real.pthread_mutex_trylock(m);
+    int r = is_robust(m) ? EBUSY : real.pthread_mutex_trylock(m);
     return __builtin_expect(r == EBUSY, 0) ? timedlock_slow(m, until) : r;
 }
 
@@ -41,7 +55,7 @@ static COLD int clocklock_slow(pthread_mutex_t *m, clockid_t clock, const struct
 int pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struct timespec *until) {
     if (!lock_on() || !lock_deadline_ok(clock, until))
         return real.pthread_mutex_clocklock(m, clock, until);
-    int r = real.pthread_mutex_trylock(m);
+    int r = is_robust(m) ? EBUSY : real.pthread_mutex_trylock(m);
     return __builtin_expect(r == EBUSY, 0) ? clocklock_slow(m, clock, until) : r;
 }
 

@@ -11,9 +11,9 @@
 
 /* errno tells a wait that ended from a call that was wrong. */
 static int how_sem(int r) {
-    if (r == 0 || errno == EINTR)
+    if (r == 0)
         return LOCK_DONE;
-    return errno == ETIMEDOUT ? LOCK_TIMEOUT : LOCK_NOT_WAITED;
+    return errno == ETIMEDOUT || errno == EINTR ? LOCK_TIMEOUT : LOCK_NOT_WAITED;
 }
 
 /* A cancellation that is pending acts before the semaphore is taken, as in libc. EAGAIN of the
