@@ -153,12 +153,15 @@ static void snapshot_mutex(struct freeze *f) { freeze_profile(f, &rows.held, &lo
 
 /* Shorter waits are left to the sample that they may become: a wait shall not count more now than
  * it will when it has ended. */
+static bool is_old(const struct lock_wait_info *w, uint64_t now) {
+    return now >= w->since_ns && now - w->since_ns >= locks.block_pace.asked_ns;
+}
+
 static void freeze_waiting(struct freeze *f, struct thread *t, uint64_t now) {
     struct lock_wait_info w;
     unsigned seq;
     ucontext_t context;
-    if (!lock_slot_get(&t->waits, &w, &seq) || now < w.since_ns ||
-        now - w.since_ns < locks.block_pace.asked_ns ||
+    if (!lock_slot_get(&t->waits, &w, &seq) || !is_old(&w, now) ||
         sys_peek(w.context, &context, sizeof context) != sizeof context)
         return;
     const struct stack *stack = capture_other(&context);
@@ -211,7 +214,21 @@ static void snapshot_block(struct freeze *f) {
 }
 
 static bool has_mutex(void) { return atomic_load(&rows.held.samples) > rows.held.written; }
-static bool has_block(void) { return atomic_load(&rows.waited.samples) > rows.waited.written; }
+
+static bool somebody_waits(uint64_t now) {
+    struct lock_wait_info w;
+    unsigned seq, n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        if (t && atomic_load(&t->tid) && lock_slot_get(&t->waits, &w, &seq) && is_old(&w, now))
+            return true;
+    }
+    return false;
+}
+
+static bool has_block(void) {
+    return atomic_load(&rows.waited.samples) > rows.waited.written || somebody_waits(clock_ns());
+}
 
 /* Life. */
 

@@ -97,8 +97,9 @@ int pthread_spin_unlock(pthread_spinlock_t *s) {
     return real.pthread_spin_unlock(s);
 }
 
+/* glibc gives this result to the last to come, who waited for nobody. */
 static int how_barrier(int r) {
-    return r == PTHREAD_BARRIER_SERIAL_THREAD ? LOCK_DONE : lock_how(r);
+    return r == PTHREAD_BARRIER_SERIAL_THREAD ? LOCK_NOT_WAITED : lock_how(r);
 }
 
 int pthread_barrier_wait(pthread_barrier_t *b) {
