@@ -9,6 +9,7 @@
 #include "agent/dump.h"
 #include "agent/kind.h"
 #include "agent/proc.h"
+#include "agent/registered.h"
 #include "agent/self.h"
 #include "agent/unwind.h"
 #include "common/pool.h"
@@ -193,6 +194,7 @@ static void start_anew(void) {
     memset(&agent.stacks, 0, sizeof agent.stacks);
     threads_reset();
     modules_reset();
+    registered_reset();
     signals_reset();
     memset(&agent.worker, 0, sizeof agent.worker);
     memset(agent.dropped, 0, sizeof agent.dropped);

@@ -11,7 +11,7 @@ static uint32_t pack(const struct cfi_entry *e, const struct cfi_row *row) {
     if (row->how[e->ra] == CFI_UNDEFINED)
         return cfi_rule(CFI_ROOT, 0, 0);
     if (e->ra != CFI_RA || row->how[CFI_RA] != CFI_AT || row->value[CFI_RA] != -8 ||
-        row->how[CFI_RSP] != CFI_SAME)
+        row->how[CFI_RSP] != CFI_SAME || cfi_row_lands(row))
         return cfi_rule(CFI_FULL, 0, 0);
     uint32_t bp = 0;
     if (row->how[CFI_RBP] == CFI_AT && row->value[CFI_RBP] < 0 && row->value[CFI_RBP] % 8 == 0 &&

@@ -66,6 +66,12 @@ struct cfi_row {
     int32_t value[CFI_REGS];
 };
 
+/* In a function that installs the registers of a landing pad: only those save rax and rdx (0, 1).
+ */
+static inline bool cfi_row_lands(const struct cfi_row *row) {
+    return row->how[0] == CFI_AT && row->how[1] == CFI_AT;
+}
+
 /*
  * A rule: kind, CFA offset / 8, and (CFA - address of the saved RBP) / 8, 0 meaning that RBP is the
  * caller's. The return address is at CFA - 8. What does not fit is CFI_FULL: interpret anew, all
@@ -94,6 +100,9 @@ static inline uint32_t cfi_bp_bytes(uint32_t rule) { return (rule >> 18 & CFI_BP
  * the end or at garbage. *ret_next is the offset behind it. The shared record is taken from `bytes`
  * too. */
 int cfi_entry_parse(struct cfi_bytes bytes, size_t at, struct cfi_entry *e, size_t *ret_next);
+/* The record that functions share, at that offset of e->bytes: fills in all but what is a function's
+ * own. False at garbage and at forms unknown here. */
+bool cfi_shared_parse(struct cfi_entry *e, size_t at);
 /* Brings a function's record and the one it shares together in buf, for bytes that cannot be parsed
  * where they are: read copies up to n bytes of the host and says how many. Bytes with n == 0: there
  * is no such record. */

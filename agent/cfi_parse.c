@@ -84,7 +84,7 @@ static bool read_usual(struct cfi_entry *e, size_t at) {
 
 /* The record that functions share: alignments, encodings and the state at a function's first byte.
  */
-static bool read_shared(struct cfi_entry *e, size_t at) {
+bool cfi_shared_parse(struct cfi_entry *e, size_t at) {
     struct cfi_reader r;
     char letters[16] = "";
     unsigned n = 0;
@@ -137,7 +137,7 @@ int cfi_entry_parse(struct cfi_bytes bytes, size_t at, struct cfi_entry *e, size
         return -1;
     if (back == 0)
         return 0;
-    if (back > here || !read_shared(e, here - back) || !read_own(e, &r))
+    if (back > here || !cfi_shared_parse(e, here - back) || !read_own(e, &r))
         return 0;
     return e->end > e->start;
 }

@@ -57,7 +57,7 @@ static void location_name(struct freeze *f, struct snapshot_location *l, const c
 }
 
 static void location_fill(struct freeze *f, struct snapshot_location *l, uint64_t pc) {
-    *l = (struct snapshot_location){.address = pc, .mapping = -1};
+    *l = (struct snapshot_location){.address = frame_address(pc), .mapping = -1};
     if (frame_is_elided(pc)) {
         char buf[48];
         struct text name = TEXT_ON(buf);
@@ -80,7 +80,7 @@ static bool index_grow(struct freeze *f) {
     if (!fresh)
         return false;
     for (uint32_t i = 0; i < f->snapshot.n_locations; i++) {
-        uint32_t at = (uint32_t)hash_mix(f->snapshot.locations[i].address) & (cap - 1);
+        uint32_t at = (uint32_t)hash_mix(f->frames[i]) & (cap - 1);
         while (fresh[at])
             at = (at + 1) & (cap - 1);
         fresh[at] = i + 1;
@@ -97,10 +97,12 @@ static uint32_t location_of(struct freeze *f, uint64_t pc) {
         goto no_memory;
     uint32_t at = (uint32_t)hash_mix(pc) & (f->index_cap - 1);
     for (; f->index[at]; at = (at + 1) & (f->index_cap - 1))
-        if (s->locations[f->index[at] - 1].address == pc)
+        if (f->frames[f->index[at] - 1] == pc)
             return f->index[at] - 1;
-    if (!grow((void **)&s->locations, &f->locations_cap, s->n_locations, sizeof *s->locations))
+    if (!grow((void **)&s->locations, &f->locations_cap, s->n_locations, sizeof *s->locations) ||
+        !grow((void **)&f->frames, &f->frames_cap, s->n_locations, sizeof *f->frames))
         goto no_memory;
+    f->frames[s->n_locations] = pc;
     location_fill(f, &s->locations[s->n_locations], pc);
     f->index[at] = ++s->n_locations;
     return s->n_locations - 1;
@@ -206,6 +208,7 @@ void freeze_done(struct freeze *f) {
     free(f->snapshot.locations);
     free(f->snapshot.samples);
     free(f->index);
+    free(f->frames);
     free(f->modules);
     snapshot_done(&f->snapshot);
     *f = (struct freeze){0};

@@ -12,8 +12,9 @@ struct freeze {
     struct snapshot snapshot;
     bool no_memory; /* something is missing: the snapshot must not be written */
     uint32_t samples_cap, locations_cap, mappings_cap;
-    uint32_t *index; /* open addressing: address -> location + 1 */
-    uint32_t index_cap;
+    uint32_t *index; /* open addressing: frame -> location + 1 */
+    uint32_t index_cap, frames_cap;
+    uint64_t *frames;              /* of each location */
     const struct module **modules; /* of each mapping */
 };
 

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -21,9 +22,18 @@ struct reading {
     uint64_t image_inode, image_dev;
 };
 
+/* Only what is there and different tells: the page may not be readable at all. */
+bool module_holds(const struct module *m) {
+    uint8_t now[sizeof m->mark];
+    return m->pinned || !m->mark_n ||
+           sys_peek((const void *)m->mark_at, now, m->mark_n) != m->mark_n ||
+           memcmp(now, m->mark, m->mark_n) == 0;
+}
+
 static bool same_place(const struct module *m, const struct proc_map *p) {
     return m->start == p->start && m->end == p->end && m->offset == p->offset &&
-           m->inode == p->inode && m->dev == p->dev && strcmp(m->path, p->path) == 0;
+           m->inode == p->inode && m->dev == p->dev && strcmp(m->path, p->path) == 0 &&
+           module_holds(m);
 }
 
 static bool is_pinned(uint64_t start) {
@@ -32,6 +42,12 @@ static bool is_pinned(uint64_t start) {
         if (ms->pinned[i] == start)
             return true;
     return false;
+}
+
+static void set_mark(struct module *m, uint64_t at, const void *bytes, size_t n) {
+    m->mark_at = at;
+    m->mark_n = (uint8_t)(n < sizeof m->mark ? n : sizeof m->mark);
+    memcpy(m->mark, bytes, m->mark_n);
 }
 
 /* .note.gnu.build-id among the notes at [at, at + size). */
@@ -50,6 +66,7 @@ static void read_build_id(struct module *m, uint64_t at, uint64_t size) {
         if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 ||
             memcmp(buf + name, "GNU", 4) != 0)
             continue;
+        set_mark(m, at + desc, buf + desc, note.n_descsz);
         struct text hex = TEXT_ON(m->build_id);
         for (uint32_t k = 0; k < note.n_descsz; k++) {
             unsigned char byte = (unsigned char)buf[desc + k];
@@ -109,6 +126,8 @@ static void read_image(struct module *m, uint64_t image) {
     ssize_t size = (ssize_t)(eh.e_phnum * sizeof *ph);
     if (sys_peek((void *)(image + eh.e_phoff), ph, (size_t)size) != size)
         return;
+    /* Entry, and where tables lie in the file: what differs most between libraries. */
+    set_mark(m, image + offsetof(Elf64_Ehdr, e_entry), &eh.e_entry, sizeof m->mark);
     uint64_t bias = image;
     for (unsigned i = 0; i < eh.e_phnum; i++)
         if (ph[i].p_type == PT_LOAD && ph[i].p_offset == 0)
@@ -122,6 +141,14 @@ static void read_image(struct module *m, uint64_t image) {
         if (ph[i].p_type == PT_GNU_EH_FRAME)
             find_eh_hdr(m, bias, ph, eh.e_phnum, bias + ph[i].p_vaddr);
     }
+}
+
+static uint16_t tenant_of(const struct module *m) {
+    unsigned tenant = 0;
+    for (const struct module *o = atomic_load(&agent.modules.newest); o; o = o->older)
+        if (o->start < m->end && m->start < o->end && o->tenant >= tenant)
+            tenant = o->tenant + 1u;
+    return (uint16_t)(tenant < FRAME_TENANTS ? tenant : FRAME_TENANTS);
 }
 
 static const struct module *module_new(const struct reading *r, const struct proc_map *p) {
@@ -141,6 +168,7 @@ static const struct module *module_new(const struct reading *r, const struct pro
         read_image(m, p->start);
     else if (r->image && r->image_inode == p->inode && r->image_dev == p->dev)
         read_image(m, r->image);
+    m->tenant = tenant_of(m);
     m->older = atomic_load_explicit(&ms->newest, memory_order_relaxed);
     atomic_store_explicit(&ms->newest, m, memory_order_release);
     return m;
@@ -175,6 +203,10 @@ static void read_map(const struct proc_map *p, void *arg) {
     if (!b || l->n >= b->n || memcmp(&b->at[l->n], &range, sizeof range) != 0)
         r->changed = true;
     l->at[l->n++] = range;
+    if (!range.module || range.module->pinned)
+        return;
+    l->passing_lo = range.start < l->passing_lo ? range.start : l->passing_lo;
+    l->passing_hi = range.end > l->passing_hi ? range.end : l->passing_hi;
 }
 
 /* A list to fill: the oldest of the three, made larger when the last reading overflowed. */
@@ -188,6 +220,8 @@ static struct module_list *list_take(struct modules *ms, uint32_t cap) {
         *slot = l;
     }
     (*slot)->n = 0;
+    (*slot)->passing_lo = UINT64_MAX;
+    (*slot)->passing_hi = 0;
     return *slot;
 }
 
@@ -284,12 +318,14 @@ const struct module_range *module_range_find(uint64_t pc) {
     return l && lo < l->n && pc >= l->at[lo].start ? &l->at[lo] : NULL;
 }
 
-const struct module *module_find_ever(uint64_t pc) {
+const struct module *module_find_ever(uint64_t frame) {
+    uint64_t pc = frame_address(frame);
+    unsigned tenant = frame_tenant(frame);
     const struct module_range *r = module_range_find(pc);
-    if (r)
+    if (r && (r->module ? r->module->tenant == tenant : !tenant))
         return r->module;
     for (const struct module *m = atomic_load(&agent.modules.newest); m; m = m->older)
-        if (pc >= m->start && pc < m->end)
+        if (pc >= m->start && pc < m->end && m->tenant == tenant)
             return m;
     return NULL;
 }

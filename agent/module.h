@@ -13,7 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct cfi_table;
+#include "agent/cfi_quick.h"
+
+struct eh_index;
 enum module_table { TABLE_NONE, TABLE_WANTED, TABLE_DONE };
 
 struct module {
@@ -24,11 +26,17 @@ struct module {
     char build_id[64 + 1];     /* lower-case hex */
     uint64_t bias;             /* run-time address less that in the file */
     uint64_t data_lo, data_hi; /* its variables, from the first to the last; 0: unknown */
-    bool pinned;           /* there at load: never unloaded, its pages may be read without care */
-    uint64_t eh_hdr;       /* address of .eh_frame_hdr, 0: none that we can search */
-    uint32_t eh_rows;      /* entries of its binary search table */
-    uint64_t eh_lo, eh_hi; /* the segment around it */
-    uint64_t eh_frame;     /* the records themselves, 0 unknown */
+    uint16_t tenant;  /* how many other modules had this place before; frames carry it (stack.h) */
+    uint64_t mark_at; /* bytes by which this module is told from another at the same place: */
+    uint8_t mark[24]; /* of its build id, or of its ELF header */
+    uint8_t mark_n;   /* 0: none */
+    bool pinned;      /* there at load: never unloaded, its pages may be read without care */
+    uint64_t eh_hdr;  /* address of .eh_frame_hdr, 0: none that we can search */
+    uint32_t eh_rows; /* entries of its binary search table */
+    uint64_t eh_lo, eh_hi;          /* the segment around it */
+    uint64_t eh_frame;              /* the records themselves, 0 unknown */
+    struct eh_index *_Atomic index; /* into the search table, once it was asked */
+    struct cfi_usual usual;
     const struct cfi_table *_Atomic table; /* a private copy for code that may go away (rules.h) */
     _Atomic(enum module_table) table_state;
 };
@@ -40,7 +48,8 @@ struct module_range {
 
 struct module_list {
     uint32_t n, cap;
-    struct module_range at[]; /* by address */
+    uint64_t passing_lo, passing_hi; /* around all modules that may be unloaded */
+    struct module_range at[];        /* by address */
 };
 
 enum { MODULE_LISTS = 3, MODULE_PINNED = 256 };
@@ -72,7 +81,10 @@ bool modules_refresh_now_and_then(void);
 bool modules_refresh_for(uint64_t executing);
 /* The executable range that holds the address, or NULL. */
 const struct module_range *module_range_find(uint64_t pc);
-/* The module that holds the address now, or that last did; NULL for anonymous memory. */
-const struct module *module_find_ever(uint64_t pc);
+/* False if another module has taken its place meanwhile. One system call. */
+bool module_holds(const struct module *m);
+/* The module that holds or held the address of a frame, of which it may be the second or third
+ * tenant; NULL for anonymous memory. */
+const struct module *module_find_ever(uint64_t frame);
 /* In a fork child: the lists were wiped; what was pinned at load still is. */
 void modules_reset(void);

@@ -77,6 +77,26 @@ static const char *parse_hex(const char *p, uint64_t *ret) {
     return p;
 }
 
+/* "running", "-1 sp pc" or "call arg1 ... arg6 sp pc"; all but the call in hexadecimal with 0x. */
+bool proc_thread_blocked(pid_t tid, struct proc_blocked *ret) {
+    char path[64], buf[256];
+    struct text t = TEXT_ON(path);
+    uint64_t words[8];
+    unsigned n = 0;
+    task_path(&t, tid, "/syscall");
+    if (sys_read_file(path, buf, sizeof buf) <= 0 || buf[0] == 'r')
+        return false;
+    int64_t call = 0;
+    for (const char *c = buf; *c >= '0' && *c <= '9'; c++)
+        call = call * 10 + (*c - '0');
+    for (const char *p = buf; n < 8 && (p = strstr(p, " 0x")); n++)
+        p = parse_hex(p + 3, &words[n]);
+    if (n < 2)
+        return false;
+    *ret = (struct proc_blocked){buf[0] == '-' ? -1 : call, words[n - 1], words[n - 2]};
+    return true;
+}
+
 /* "start-end perms offset major:minor inode   path", NUL-terminated. */
 static bool parse_map(const char *p, struct proc_map *m) {
     uint64_t major, minor;

@@ -13,6 +13,13 @@ void proc_each_thread(void (*fn)(pid_t tid, void *arg), void *arg);
 bool proc_thread_exists(pid_t tid);
 /* True if the thread has exited but stays as the group's leader (main ended by pthread_exit). */
 bool proc_thread_is_zombie(pid_t tid);
+/* Where a thread sleeps in the kernel. */
+struct proc_blocked {
+    int64_t call; /* number of the system call; -1: blocked, but in none (a page fault) */
+    uint64_t pc, sp;
+};
+/* False if it runs, is gone, or may not be looked at (a process that changed its credentials). */
+bool proc_thread_blocked(pid_t tid, struct proc_blocked *ret);
 /* At most 15 bytes and NUL; untouched when unreadable. */
 void proc_thread_name(pid_t tid, char name[16]);
 

@@ -1,13 +1,16 @@
 /*
- * ANYWHERE. Why no tables for modules there at load: interpreting one record takes some 75 to 150
- * ns more than a search in rows (docs/unwinding.md), but happens once for an address, and saves 8
- * MB and 100 ms for a library like libLLVM.
+ * ANYWHERE. Why no tables for modules there at load: a rule straight from its record (eh_index.h,
+ * cfi_quick.h) takes 50 ns more than a search in rows (docs/unwinding.md), but happens once for an
+ * address, and saves 8 MB and 100 ms for a library like libLLVM.
  */
 #include "agent/rules.h"
 
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/cfi_quick.h"
+#include "agent/eh_index.h"
+#include "agent/registered.h"
 #include "common/sys.h"
 
 enum { LOOK_AROUND = 512, RECORDS = 4096, BUILD_AT_ONCE = 64 << 10, BUILD_MAX = 256 << 20 };
@@ -30,23 +33,8 @@ void rules_begin(struct walk *w) {
 
 /* Finding a record ----------------------------------------------------------------------------- */
 
-struct hdr_row {
-    int32_t start, record; /* from the header */
-};
-
-/* The last row that begins at or before key, or the first. */
-static struct hdr_row search_in_place(const struct module *m, int32_t key) {
-    const struct hdr_row *at = (const struct hdr_row *)(m->eh_hdr + 12);
-    for (uint32_t n = m->eh_rows; n > 1;) {
-        uint32_t half = n / 2;
-        at = at[half].start <= key ? at + half : at;
-        n -= half;
-    }
-    return *at;
-}
-
 static bool search_by_windows(struct walk *w, const struct module *m, int32_t key,
-                              struct hdr_row *ret) {
+                              int32_t *ret_start, int32_t *ret_record) {
     uint64_t at = m->eh_hdr + 12, word;
     for (uint32_t n = m->eh_rows; n > 1;) {
         uint32_t half = n / 2;
@@ -56,21 +44,21 @@ static bool search_by_windows(struct walk *w, const struct module *m, int32_t ke
         n -= half;
     }
     bool ok = walk_load(w, at, &word);
-    memcpy(ret, &word, sizeof *ret);
+    *ret_start = (int32_t)word;
+    *ret_record = (int32_t)(word >> 32);
     return ok;
 }
 
 /* Where the record of the last function that begins at or before pc lies; 0: none. */
 static uint64_t find_record(struct walk *w, const struct module *m, uint64_t pc) {
-    struct hdr_row row;
+    int32_t start, record;
     int64_t key = (int64_t)(pc - m->eh_hdr);
-    if (key != (int32_t)key || m->eh_rows == 0)
-        return 0;
     if (m->pinned)
-        row = search_in_place(m, (int32_t)key);
-    else if (!search_by_windows(w, m, (int32_t)key, &row))
+        return eh_index_find((struct module *)m, pc);
+    if (key != (int32_t)key || m->eh_rows == 0 ||
+        !search_by_windows(w, m, (int32_t)key, &start, &record))
         return 0;
-    return row.start <= key ? m->eh_hdr + (uint64_t)(int64_t)row.record : 0;
+    return start <= key ? m->eh_hdr + (uint64_t)(int64_t)record : 0;
 }
 
 static size_t peek(void *arg, uint64_t address, void *to, size_t n) {
@@ -96,6 +84,9 @@ static bool open_record(struct walk *w, const struct module *m, uint64_t pc, str
 bool rules_row(struct walk *w, uint64_t pc, struct cfi_entry *ret_entry, struct cfi_row *ret_row,
                uint8_t *buf, size_t cap) {
     const struct module_range *r = module_range_find(pc);
+    struct registered_place p;
+    if (!(r && r->module && r->module->eh_lo) && registered_find(pc, &p))
+        return registered_entry(&p, pc, ret_entry) && cfi_entry_row(ret_entry, pc, ret_row);
     return r && r->module && open_record(w, r->module, pc, ret_entry, buf, cap) &&
            cfi_entry_row(ret_entry, pc, ret_row);
 }
@@ -129,6 +120,16 @@ static uint32_t interpret(struct walk *w, const struct module *m, uint64_t pc) {
     uint32_t rule =
         cfi_entry_row(&e, pc, &row) ? cfi_pack(&e, &row, pc) : cfi_rule(CFI_BY_FRAME, 0, 0);
     return pc + 1 == e.end && cfi_kind(rule) != CFI_TRAMPOLINE ? unless_trampoline(pc, rule) : rule;
+}
+
+static uint32_t in_place(struct walk *w, struct module *m, uint64_t pc) {
+    const struct cfi_bytes bytes = {(const uint8_t *)m->eh_lo, m->eh_hi - m->eh_lo, m->eh_lo};
+    uint64_t record = eh_index_find(m, pc);
+    uint32_t rule;
+    bool last;
+    if (record < m->eh_lo || !cfi_quick(bytes, record - m->eh_lo, &m->usual, pc, &rule, &last))
+        return interpret(w, m, pc);
+    return last ? unless_trampoline(pc, rule) : rule;
 }
 
 /* Tables ----------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ static void want_table(struct module *m) {
 
 static uint32_t rule_in(struct walk *w, struct module *m, uint64_t pc) {
     if (m->pinned && m->eh_hdr)
-        return interpret(w, m, pc);
+        return in_place(w, m, pc);
     want_table(m);
     const struct cfi_table *t = atomic_load_explicit(&m->table, memory_order_acquire);
     if (!t)
@@ -191,15 +192,59 @@ static uint32_t rule_in(struct walk *w, struct module *m, uint64_t pc) {
                : in_gap(pc, cfi_kind(cfi_table_find(t, pc + 1)) != CFI_BY_FRAME);
 }
 
-uint32_t rules_find_slow(struct walk *w, uint64_t pc) {
-    const struct module_range *r = walk_is_code(pc) ? module_range_find(pc) : NULL;
-    struct module *m = r ? (struct module *)r->module : NULL;
-    if (!r)
-        return cfi_rule(CFI_NOTHING, 0, 0);
-    uint32_t rule =
-        m && m->eh_lo ? rule_in(w, m, pc) : unless_trampoline(pc, cfi_rule(CFI_BY_FRAME, 0, 0));
+/* The address that an entry at this place in the cache belongs to. */
+static uint64_t address_of(unsigned place, uint64_t entry) {
+    uint64_t upper = entry >> 32;
+    return upper << RULES_BITS | ((place ^ upper) % RULES);
+}
+
+static void forget(unsigned place, uint64_t lo, uint64_t hi) {
+    uint64_t e = atomic_load_explicit(&rules.at[place], memory_order_relaxed);
+    uint64_t pc = address_of(place, e);
+    if (e && pc >= lo && pc < hi)
+        atomic_compare_exchange_strong(&rules.at[place], &e, 0);
+}
+
+void rules_forget(uint64_t lo, uint64_t hi) {
+    if (hi - lo < RULES)
+        for (uint64_t pc = lo; pc < hi; pc++)
+            forget((unsigned)(rules_slot(pc) - rules.at), pc, pc + 1);
+    else
+        for (unsigned i = 0; i < RULES; i++)
+            forget(i, lo, hi);
+}
+
+static void keep(const struct walk *w, uint64_t pc, uint32_t rule) {
     if (pc >> (32 + RULES_BITS) == 0)
         atomic_store_explicit(rules_slot(pc), pc >> RULES_BITS << 32 | rule << 4 | w->generation,
                               memory_order_relaxed);
+}
+
+/* Of code that was registered. Its end forgets what is in the cache, so either it sees our entry or
+ * we see the end. */
+static uint32_t rule_registered(const struct walk *w, const struct registered_place *p,
+                                uint64_t pc) {
+    const uint32_t gap = cfi_rule(CFI_BY_FRAME, 0, 0);
+    uint32_t rule = registered_rule(p, pc);
+    rule = rule == gap ? unless_trampoline(pc, rule) : rule;
+    keep(w, pc, rule);
+    if (registered_holds(p))
+        return rule;
+    rules_forget(pc, pc + 1);
+    return gap;
+}
+
+uint32_t rules_find_slow(struct walk *w, uint64_t pc) {
+    const struct module_range *r = module_range_find(pc);
+    struct registered_place p;
+    if (!(r && r->module && r->module->eh_lo) && registered_find(pc, &p))
+        return rule_registered(w, &p, pc);
+    r = r ? r : walk_is_code(pc) ? module_range_find(pc) : NULL;
+    if (!r)
+        return cfi_rule(CFI_NOTHING, 0, 0);
+    struct module *m = (struct module *)r->module;
+    uint32_t rule =
+        m && m->eh_lo ? rule_in(w, m, pc) : unless_trampoline(pc, cfi_rule(CFI_BY_FRAME, 0, 0));
+    keep(w, pc, rule);
     return rule;
 }

@@ -35,6 +35,8 @@ bool rules_row(struct walk *w, uint64_t pc, struct cfi_entry *ret_entry, struct 
                uint8_t *buf, size_t cap);
 /* True if a signal handler returns to this address: nine bytes that are the same everywhere. */
 bool rules_is_trampoline(uint64_t pc);
+/* Drops what the cache holds for that code. ANYWHERE. */
+void rules_forget(uint64_t lo, uint64_t hi);
 /* Builds the tables that walks asked for. CALM, or on a stack of the agent. True if there were any.
  */
 bool rules_build_wanted(void);

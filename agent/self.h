@@ -16,6 +16,7 @@ struct self {
     uint32_t pending;      /* PENDING_*: asked for by a signal while busy */
     struct thread *thread; /* its registration, or NULL */
     uint64_t stack_hi;     /* end of its stack, 0 unknown */
+    const void *registrar; /* the real __register_frame we are in (preload/frames.c), or NULL */
     bool blocks_sampling;  /* the host believes that it blocks our sampling signal */
 };
 

@@ -116,12 +116,12 @@ uint64_t thread_stack_end(uint64_t inside) {
  * between would make the kernel grow the stack. */
 uint64_t thread_stack_reach(struct thread *t, uint64_t sp) {
     uint64_t lo = atomic_load_explicit(&t->stack_lo, memory_order_relaxed);
-    if (sp >= t->stack_hi || (sp < lo && lo - sp > FAR))
+    if (sp + 8 > t->stack_hi || (sp < lo && lo - sp > FAR))
         return 0;
     for (unsigned i = 0; lo > sp && i < PAGES_AT_ONCE && page_readable(lo - PAGE); i++)
         lo -= PAGE;
     atomic_store_explicit(&t->stack_lo, lo, memory_order_relaxed);
-    return lo <= sp ? t->stack_hi - sp : 0;
+    return lo <= sp ? t->stack_hi - sp - 7 : 0; /* a word's last place */
 }
 
 void thread_remove(struct thread *t) {

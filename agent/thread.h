@@ -26,6 +26,7 @@ struct thread {
     uint64_t stack_hi;  /* end of its stack, 0 unknown */
     atomic_uint_fast64_t stack_lo; /* from here to stack_hi every page was found readable */
     struct rng rng;
+    unsigned samples;                /* of its CPU time; only its own handler counts */
     const struct who *_Atomic who;   /* made with the first row */
     atomic_uint_fast64_t charged_ns; /* CPU clock up to which time stands in rows */
     struct row *_Atomic last;        /* row of the latest CPU sample */

@@ -17,10 +17,12 @@ int timer_make(pid_t tid, int signal, void *value) {
     return err < 0 ? (int)err : id;
 }
 
-int timer_arm(int id, uint64_t ns) {
-    const struct itimerspec when = {
-        .it_value = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)},
-    };
+static struct timespec of_ns(uint64_t ns) {
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+int timer_arm(int id, uint64_t first_ns, uint64_t period_ns) {
+    const struct itimerspec when = {.it_value = of_ns(first_ns), .it_interval = of_ns(period_ns)};
     return (int)sys_call_4(SYS_timer_settime, id, 0, &when, NULL);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/registered.h"
 #include "common/sys.h"
 
 static const struct unwinder *engine = &unwind_fp;
@@ -38,13 +39,12 @@ void unwind_reset(void) {
         engine->reset();
 }
 
-void unwind_walk(struct walk *w) {
+static void count(const struct walk *w) {
     static const enum drop causes[] = {
         [WALK_CUT] = DROP_TRUNCATED,         [WALK_NOT_CODE] = DROP_NOT_CODE,
         [WALK_UNREADABLE] = DROP_UNREADABLE, [WALK_NO_RULE] = DROP_NO_RULE,
         [WALK_ENDLESS] = DROP_ENDLESS,
     };
-    (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk(w);
     if (w->seen > w->cap - 2)
         agent_drop(DROP_DEPTH);
     atomic_fetch_add_explicit(&agent.walks, 1, memory_order_relaxed);
@@ -52,7 +52,74 @@ void unwind_walk(struct walk *w) {
         atomic_fetch_add_explicit(&agent.walks_complete, 1, memory_order_relaxed);
     else
         agent_drop(causes[w->end]);
+}
+
+/*
+ * Libraries that came after load may have gone, and others come in their place, since the list of
+ * modules was read: the walk was by the wrong rules then, and would get the wrong names. Each such
+ * module met is asked for its mark. False if one has changed; at the second try its frames are
+ * given up. Frames in the right one are told from those of its forerunners. Where all libraries
+ * were there at load: two loads.
+ */
+struct asked {
+    const struct module *modules[8]; /* that hold; the latest few */
+    unsigned n;
+};
+
+static bool holds(struct asked *a, const struct module *m) {
+    for (unsigned i = 0; i < 8; i++)
+        if (a->modules[i] == m)
+            return true;
+    if (!module_holds(m))
+        return false;
+    a->modules[a->n++ % 8] = m;
+    return true;
+}
+
+static bool settle(struct walk *w, bool second) {
+    const struct module_list *l =
+        atomic_load_explicit(&agent.modules.current, memory_order_acquire);
+    uint64_t lo = l ? l->passing_lo : UINT64_MAX, hi = l ? l->passing_hi : 0;
+    struct asked asked = {0};
+    for (unsigned i = 0; i < w->n && lo < hi; i++) {
+        if (w->pcs[i] < lo || w->pcs[i] >= hi)
+            continue;
+        const struct module_range *r = module_range_find(w->pcs[i]);
+        const struct module *m = r ? r->module : NULL;
+        if (!m || m->pinned)
+            continue;
+        bool right = holds(&asked, m);
+        if (!right && !second)
+            return false;
+        w->pcs[i] = right ? frame_of_tenant(w->pcs[i], m->tenant) : frame_special(FRAME_UNKNOWN);
+    }
+    return true;
+}
+
+static void walk_and_settle(struct walk *w, void (*walk)(struct walk *w)) {
+    walk(w);
     walk_finish(w);
+    if (!settle(w, false)) {
+        modules_refresh(false);
+        w->seen = 0;
+        walk(w);
+        walk_finish(w);
+        settle(w, true);
+    }
+    count(w);
+}
+
+void unwind_walk(struct walk *w) {
+    walk_and_settle(w, (w->plain_only && !engine->any_thread ? &unwind_fp : engine)->walk);
+}
+
+/* Not a matter of the engine: frame pointers need the register that is not known, and libunwind
+ * knows no way without it. */
+void unwind_remote(struct walk *w, uint64_t pc, uint64_t sp) {
+    w->pc = pc;
+    w->sp = sp;
+    w->plain_n = 0;
+    walk_and_settle(w, walk_remote);
 }
 
 static void reverse(uint64_t *at, unsigned n) {
@@ -91,14 +158,19 @@ static struct peek_window *window_fill(struct walk *w, uint64_t address) {
     return v;
 }
 
+/* An address near the end of all is far from every window, too. */
+static bool window_holds(const struct peek_window *v, uint64_t address) {
+    return v->n >= 8 && address - v->at <= v->n - 8;
+}
+
 bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word) {
     struct peek_window *v = NULL;
     for (unsigned i = 0; i < PEEK_WINDOWS && !v; i++)
-        if (address >= w->windows[i].at && address + 8 <= w->windows[i].at + w->windows[i].n)
+        if (window_holds(&w->windows[i], address))
             v = &w->windows[i];
     if (!v) {
         v = window_fill(w, address);
-        if (address + 8 > v->at + v->n)
+        if (!window_holds(v, address))
             return false;
     }
     v->used = ++w->clock;
@@ -107,7 +179,9 @@ bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word) {
 }
 
 bool walk_is_code(uint64_t pc) {
-    return module_range_find(pc) || (modules_refresh_now_and_then() && module_range_find(pc));
+    struct registered_place p;
+    return module_range_find(pc) || registered_find(pc, &p) ||
+           (modules_refresh_now_and_then() && module_range_find(pc));
 }
 
 uint64_t unwind_pc(const ucontext_t *context) { return sys_context_pc(context); }

@@ -33,13 +33,15 @@ struct peek_window {
 enum { PEEK_WINDOWS = 4 };
 
 struct walk {
-    const ucontext_t *context;
+    const ucontext_t *context; /* NULL: the thread is blocked, and pc and sp are all there is */
+    uint64_t pc, sp;
     bool plain_only; /* the thread's TLS is not to be trusted: no engine that uses libc */
     uint64_t plain_lo, plain_n; /* stack that may be loaded from without care; 0: none */
     uint64_t *pcs;              /* out: leaf first, callers as return address - 1 */
     unsigned cap;               /* of pcs, at least 4 */
     unsigned n;
     enum walk_end end;
+    unsigned guessed;    /* frames found by searching the stack (unwind_remote) */
     unsigned seen;       /* frames met so far; those that pcs has no room for are in its middle */
     uint32_t generation; /* of the rules that hold */
     const struct module *tables; /* whose unwind tables may be read in place, or NULL */
@@ -75,6 +77,12 @@ void unwind_load(enum stack_engine asked);
 const char *unwind_name(void);
 /* Fills w->pcs, w->n and w->end. After walk_init(), perhaps with plain_* and plain_only. */
 void unwind_walk(struct walk *w);
+/* The same for another thread of this process, blocked in the kernel, from the two registers that
+ * /proc/self/task/TID/syscall shows of it. After walk_init() without a context. Reads memory
+ * through windows only, so a thread that goes on meanwhile costs a wrong stack and no more: the
+ * caller looks again afterwards whether it still sleeps in the same place. w->guessed says for how
+ * many frames the stack had to be searched. CALM. */
+void unwind_remote(struct walk *w, uint64_t pc, uint64_t sp);
 /* Forgets what was learned about code that may be gone. */
 void unwind_reset(void);
 
@@ -82,6 +90,7 @@ void unwind_reset(void);
 uint64_t unwind_pc(const ucontext_t *context);
 
 /* For engines. */
+void walk_remote(struct walk *w);
 bool walk_load_window(struct walk *w, uint64_t address, uint64_t *ret_word);
 static inline bool walk_load(struct walk *w, uint64_t address, uint64_t *ret_word) {
     if (__builtin_expect(address - w->plain_lo >= w->plain_n, 0))

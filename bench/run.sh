@@ -24,6 +24,12 @@ find_profiler() {
         if [ -e "$f" ]; then profiler=$f; fi
     done
 }
+llvm=
+find_llvm() {
+    for f in /usr/lib/*/libLLVM-*.so.1 /usr/lib/*/libLLVM.so.*; do
+        if [ -e "$f" ]; then llvm=$f; fi
+    done
+}
 jemalloc=
 find_jemalloc() {
     for f in /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2; do
@@ -50,6 +56,7 @@ install_missing() {
     pkg-config --exists zlib 2>/dev/null || packages="$packages zlib1g-dev"
     find_profiler && [ -n "$profiler" ] || packages="$packages libgoogle-perftools4"
     find_jemalloc && [ -n "$jemalloc" ] || packages="$packages libjemalloc2"
+    find_llvm && [ -n "$llvm" ] || packages="$packages libllvm14"
     [ -z "$packages" ] && return
     sudo=
     [ "$(id -u)" = 0 ] || sudo=sudo
@@ -57,6 +64,7 @@ install_missing() {
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $packages >/dev/null
     find_profiler
     find_jemalloc
+    find_llvm
 }
 
 install_missing
@@ -163,6 +171,10 @@ bench_start() {
     difference "start-up of true, wall" ms 2 1000 1.5
     difference "start-up of true, page faults" "" 6 1 -
     difference "start-up of true, max RSS" KB 7 1 -
+    [ -n "$llvm" ] || return 0
+    echo 'int main(void) { return 0; }' | gcc -x c - -o "$dir/large" -Wl,--no-as-needed "$llvm"
+    versus $(($1 / 10)) "$dir/large"
+    difference "start-up with libLLVM, CPU" ms 4 1000 5
 }
 
 program() {

@@ -119,10 +119,23 @@
     REAL(void,   quick_exit,         (int status),                                    (status),         NULL)                \
     REAL(int,    unshare,            (int flags),                                     (flags),          NULL)                \
     REAL(int,    setns,              (int fd, int type),                              (fd, type),       NULL)
+
+/* The real ones may come later or not at all (frames.c). */
+#define REALS_FRAMES(REAL)                                                                    \
+    REAL(void, __register_frame, (void *begin), (begin), NULL) \
+    REAL(void, __register_frame_table, (void *begin), (begin), NULL) \
+    REAL(void, __register_frame_info, (const void *begin, void *object), (begin, object), NULL) \
+    REAL(void, __register_frame_info_bases, (const void *begin, void *object, void *text, void *data), (begin, object, text, data), NULL) \
+    REAL(void, __register_frame_info_table, (void *begin, void *object), (begin, object), NULL) \
+    REAL(void, __register_frame_info_table_bases, (void *begin, void *object, void *text, void *data), (begin, object, text, data), NULL) \
+    REAL(void, __deregister_frame, (void *begin), (begin), NULL) \
+    REAL(void *, __deregister_frame_info, (const void *begin), (begin), NULL) \
+    REAL(void *, __deregister_frame_info_bases, (const void *begin), (begin), NULL)
 /* clang-format on */
 
 #define REALS_FIXED(REAL) \
-    REALS_MALLOC(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_LOCK(REAL) REALS_PROCESS(REAL)
+    REALS_MALLOC(REAL)    \
+    REALS_THREAD(REAL) REALS_SIGNAL(REAL) REALS_LOCK(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
 #define REALS(REAL)     REALS_VARIADIC(REAL) REALS_FIXED(REAL)
 #define REALS_ALL(REAL) REALS(REAL) REALS_BEHIND(REAL)
 

@@ -24,7 +24,10 @@
 
 enum { WORDS = 64, GO_ONE_BY_ONE = 6 };
 
-unsigned e2e_timeout_s = 60;
+/* Its folder, beside its output. */
+#define RUN "/run"
+
+unsigned e2e_timeout_s = 600;
 
 static const char *agent(void) {
     const char *other = getenv("CPROF_TEST_AGENT");
@@ -287,23 +290,36 @@ static void check_profiles(const struct e2e *r) {
     }
 }
 
+/* CPU time of every process below us that is gone. */
+static double children_ns(void) {
+    struct rusage u;
+    getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e9 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e3;
+}
+
 static struct e2e run(bool preload, const char *env_text, const char *command) {
     struct e2e r = {.status = -1};
     const char *tmp = getenv("TMPDIR");
-    snprintf(r.dir, sizeof r.dir, "%s/cprof-e2e-XXXXXX", tmp ? tmp : "/tmp");
-    cr_assert(mkdtemp(r.dir), "mkdtemp: %s", strerror(errno));
-    chmod(r.dir, 0755);
+    /* One folder for all that a run makes: who tidies up a temporary folder takes the files in it
+     * first. */
+    snprintf(r.dir, sizeof r.dir - sizeof RUN, "%s/cprof-e2e-XXXXXX", tmp ? tmp : "/tmp");
+    cr_assert(mkdtemp(r.dir) && chmod(r.dir, 0755) == 0, "%s: %s", r.dir, strerror(errno));
+    strcat(r.dir, RUN);
+    cr_assert(mkdir(r.dir, 0755) == 0 && chmod(r.dir, 0755) == 0, "%s: %s", r.dir, strerror(errno));
     cr_assert(!preload || access(agent(), R_OK) == 0, "no agent at %s", agent());
     char *env[WORDS], *argv[WORDS], *env_copy = strdup(env_text), *argv_copy = strdup(command);
     size_t n_env = words(env_copy, env);
     words(argv_copy, argv);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     fflush(NULL);
+    double before_ns = children_ns();
     pid_t pid = fork();
     cr_assert(pid >= 0, "fork: %s", strerror(errno));
     if (pid == 0)
         start(&r, preload, env, n_env, argv);
     wait_all(&r, pid, command);
+    r.cpu_ns = children_ns() - before_ns;
     free(env_copy);
     free(argv_copy);
     char path[256];
@@ -311,7 +327,7 @@ static struct e2e run(bool preload, const char *env_text, const char *command) {
     r.out = slurp(path);
     snprintf(path, sizeof path, "%s.err", r.dir);
     r.err = slurp(path);
-    cr_assert(r.out && r.err, "output of '%s' is gone", command);
+    cr_assert(r.out && r.err, "output of '%s' is gone: %s: %s", command, path, strerror(errno));
     split_log(&r);
     find_profiles(&r);
     return r;
@@ -382,13 +398,9 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 }
 
 void e2e_done(struct e2e *r) {
-    char path[256];
     if (!getenv("CPROF_TEST_KEEP")) {
+        r->dir[strlen(r->dir) - strlen(RUN)] = '\0';
         nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-        snprintf(path, sizeof path, "%s.out", r->dir);
-        unlink(path);
-        snprintf(path, sizeof path, "%s.err", r->dir);
-        unlink(path);
     }
     for (size_t i = 0; i < r->n_profiles; i++)
         free(r->profiles[i]);

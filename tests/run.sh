@@ -18,6 +18,9 @@ me=run
 
 need_for_tests() {
     need_program python3 python3
+    need_program c++ g++
+    need_program clang clang
+    need_package libclang-rt-14-dev
     need_program gdb gdb
     need_program strace strace
     need_program xz xz-utils
@@ -30,10 +33,13 @@ need_for_tests() {
     need_program nginx nginx-light
     need_program wrk wrk
     need_program sqlite3 sqlite3
+    need_program openssl openssl
     need_program node nodejs
     need_program rustc rustc
     need_program c++ g++
     need_program javac default-jdk-headless
+    need_program g++ g++
+    need_package libboost-context-dev
     need_package libcriterion-dev
     need_package gcc-multilib
 }

@@ -408,6 +408,8 @@ def answer(args, views):
         table(rows, args.top)
     elif args.total:
         print(total)
+    elif args.samples:
+        print(sum(s["values"][0] for s, _ in rows))
     elif args.share is not None:
         print(sum(value for s, value in rows if args.share in s["stack"]) / total if total else 0)
     elif args.flat is not None:
@@ -434,6 +436,7 @@ def main():
     a.add_argument("--json", action="store_true")
     a.add_argument("--top", type=int)
     a.add_argument("--total", action="store_true")
+    a.add_argument("--samples", action="store_true", help="the sum of the first value")
     a.add_argument("--share", help="part of the main value with this function on the stack, 0 to 1")
     a.add_argument("--flat", help="part of the main value with this function at the leaf, 0 to 1")
     a.add_argument("--depth", action="store_true", help="frames of the deepest stack")
@@ -443,7 +446,7 @@ def main():
     a.add_argument("--comment", help="the comments that hold this text")
     a.add_argument("files", nargs="+")
     args = a.parse_args()
-    question = args.json or args.total or args.depth or any(
+    question = args.json or args.total or args.samples or args.depth or any(
         x is not None for x in (args.top, args.share, args.flat, args.by, args.comment))
     views, broken = [], False
     for path in args.files:

@@ -30,7 +30,7 @@ Test(cmd_dump, a_process_that_does_not_catch_the_signal_is_left_alone) {
     cr_assert(system("head -c 4096 /dev/zero > libcprof.so") == 0);
     char script[] =
         "import mmap,sys,time\nf=open('libcprof.so','rb')\n"
-        "m=mmap.mmap(f.fileno(),0,prot=mmap.PROT_READ)\nprint(1,flush=True)\ntime.sleep(60)\n";
+        "m=mmap.mmap(f.fileno(),0,prot=mmap.PROT_READ)\nprint(1,flush=True)\ntime.sleep(3600)\n";
     int ready[2];
     cr_assert(pipe(ready) == 0);
     pid_t pid = fork();
@@ -63,18 +63,18 @@ Test(cmd_dump, prints_the_new_files_and_leaves_the_process_running) {
     }
     char number[16], wanted[64];
     snprintf(number, sizeof number, "%d", (int)pid);
-    struct said *s = CMD("dump", number);
-    for (int tries = 0; s->status != 0 && tries < 100; tries++) {
+    struct said *s = CMD("dump", "-t", "120", number);
+    for (int tries = 0; s->status != 0 && tries < 2000; tries++) {
         free(s);
         usleep(50000);
-        s = CMD("dump", number);
+        s = CMD("dump", "-t", "120", number);
     }
     for (int file = 1; file <= 2; file++) {
         snprintf(wanted, sizeof wanted, "/made-%d-cpu-%d.pb.gz\n", (int)pid, file);
         cr_expect(s->status == 0 && s->out[0] == '/', "%s", s->err);
         cr_expect(strstr(s->out, wanted) && strchr(s->out, '\n')[1] == '\0', "%s", s->out);
         free(s);
-        s = CMD("dump", number);
+        s = CMD("dump", "-t", "120", number);
     }
     free(s);
     int status;

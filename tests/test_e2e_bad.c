@@ -128,8 +128,9 @@ Test(bad, other_calls_are_refused) {
 Test(bad, sandbox_ends_sampling_and_keeps_what_was_there) {
     struct e2e r = e2e_same("CPROF=cpu=250hz", "bad caged");
     cr_expect_eq(r.n_profiles, 1);
-    double total = e2e_ask(&r, "*", "--total");
-    cr_expect(total > 80e6 && total < 250e6, "%.0f ms", total / 1e6);
+    double total = e2e_ask(&r, "*", "--total"), before = e2e_number(&r, "before");
+    cr_expect(total > before * 0.9 - 20e6 && total < before + 200e6, "%.0f ms of %.0f ms",
+              total / 1e6, before / 1e6);
     e2e_done(&r);
 }
 Test(bad, strict_seccomp_does_not_kill) {
@@ -236,7 +237,8 @@ Test(bad, nothing_is_ever_overwritten) {
 Test(bad, two_first_processes_of_two_worlds) {
     as_root();
     struct e2e r = e2e_same("", "bad pidns");
-    cr_expect_eq(r.n_profiles, 2, "%zu", r.n_profiles);
+    /* The processes that made the worlds do little, and may have a file or not. */
+    cr_expect_eq(e2e_count(&r, "cprof-*-1-cpu-*.pb.gz"), 2, "%zu", r.n_profiles);
     e2e_done(&r);
 }
 Test(bad, library_that_is_gone_keeps_its_names) {
@@ -287,7 +289,7 @@ Test(bad, agent_twice) {
 Test(bad, set_user_id_program_is_inert) {
     as_root();
     struct e2e r =
-        e2e_plain("CPROF_OUT=/tmp/cprof-secure-%p.pb.gz CPROF=heep",
+        e2e_plain("CPROF_OUT=secure-%p.pb.gz CPROF=heep",
                   "/bin/sh -c 'chmod 777 .; cp " HOSTS "/secure . && chmod 4755 secure && exec "
                   "/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups ./secure quiet'");
     cr_expect(r.status == 0, "%s", r.err);

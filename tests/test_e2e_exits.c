@@ -96,10 +96,12 @@ Test(exits, storm_with_the_agents_thread) {
     e2e_done(&r);
 }
 Test(exits, every_interval) {
-    struct e2e r = e2e_same("CPROF_EVERY=200ms", "cpu threads 2 1000");
+    struct e2e r = e2e_same("CPROF_EVERY=200ms", "cpu until 3");
     cr_expect(e2e_count(&r, "cprof-cpu-*-cpu-*.pb.gz") >= 3, "%zu", r.n_profiles);
-    double total = e2e_ask(&r, "*", "--total"), truth = e2e_number(&r, "usage");
-    cr_expect(total > 0.97 * truth && total < 1.01 * truth + 20e6, "%.0f of %.0f ms", total / 1e6,
-              truth / 1e6);
+    /* The kernel bills the agent's thread too, which appears in no profile. */
+    double total = e2e_ask(&r, "*", "--total");
+    double work = e2e_number(&r, "work"), usage = e2e_number(&r, "usage");
+    cr_expect(total > 0.98 * work && total < 1.01 * usage + 20e6, "%.0f ms, work %.0f of %.0f ms",
+              total / 1e6, work / 1e6, usage / 1e6);
     e2e_done(&r);
 }

@@ -13,8 +13,14 @@ Test(forks, preforked_workers_have_a_file_each) {
     size_t of_workers = 0;
     for (size_t i = 0; i < r.n_profiles; i++) {
         const char *one = strrchr(r.profiles[i], '/') + 1;
-        double total = e2e_ask(&r, one, "--total"), child = e2e_ask(&r, one, "--share child_work");
-        cr_expect(fabs(total - 400e6) < 40e6, "%s: %.0f ms", one, total / 1e6);
+        char usage[32];
+        int pid = 0;
+        sscanf(one, "cprof-forks-%d-", &pid);
+        snprintf(usage, sizeof usage, "usage-%d", pid);
+        double total = e2e_ask(&r, one, "--total"), child = e2e_ask(&r, one, "--share child_work"),
+               truth = e2e_number(&r, usage);
+        cr_expect(total > 0.95 * truth - 20e6 && total < 1.01 * truth + 20e6,
+                  "%s: %.0f ms, kernel %.0f ms", one, total / 1e6, truth / 1e6);
         cr_expect(child > 0.9 || child == 0, "%s mixes two processes: %.2f", one, child);
         of_workers += child > 0.9;
     }
@@ -25,8 +31,10 @@ Test(forks, preforked_workers_have_a_file_each) {
 Test(forks, daemon_that_closes_everything_keeps_its_data) {
     struct e2e r = e2e_same("", "forks daemon");
     cr_expect_eq(e2e_number(&r, "good"), 1);
-    cr_expect_eq(e2e_count(&r, "cprof-forks-*-cpu-1.pb.gz"), 1);
-    cr_expect(e2e_ask(&r, "*", "--share grandchild_work") > 0.8);
+    /* The daemon's, and now and then one of the two processes before it, which do next to nothing.
+     */
+    cr_expect(e2e_count(&r, "cprof-forks-*-cpu-1.pb.gz") <= 3);
+    cr_expect(e2e_ask(&r, "*", "--share grandchild_work") > 0.5);
     e2e_done(&r);
 }
 
@@ -59,7 +67,7 @@ Test(forks, vfork_and_exec) {
 Test(forks, ten_thousand_vforks_leave_the_parent_alone) {
     struct e2e r = e2e_same("CPROF=cpu=1000hz", "forks vforks 10000");
     cr_expect_eq(r.n_profiles, 1, "%zu files", r.n_profiles);
-    cr_expect(e2e_ask(&r, "*", "--share parent_work") > 0.05);
+    cr_expect(e2e_ask(&r, "*", "--share parent_work") * e2e_ask(&r, "*", "--total") > 80e6);
     e2e_done(&r);
 }
 
@@ -86,8 +94,8 @@ Test(forks, wait_and_sigchld_see_the_hosts_own_children) {
     struct e2e r = e2e_same("", "forks wait");
     cr_expect(r.n_profiles >= 1);
     e2e_done(&r);
-    r = e2e_same("CPROF_EVERY=100ms", "forks wait");
-    cr_expect(r.n_profiles >= 2);
+    r = e2e_same("CPROF_EVERY=100ms", "forks wait 3");
+    cr_expect(r.n_profiles >= 3);
     e2e_done(&r);
 }
 
@@ -114,10 +122,16 @@ Test(forks, shells_of_every_kind) {
     }
 }
 
-/* A file only for a process that was sampled: one or two ms of CPU time at 100 Hz is a chance of
- * one in five or so. */
+/*
+ * A file only for a process that was sampled. A process that takes c ms at 100 Hz is sampled with a
+ * probability of c/10 at most (its first sample is due at a random moment of the first 10 ms), so
+ * the expected number is at most the CPU time of all of them by 10 ms, with a variance below that
+ * number; 5 standard errors.
+ */
 Test(forks, five_hundred_short_processes_leave_few_files) {
     struct e2e r = e2e_same("", "/bin/bash -c 'for i in {1..500}; do /bin/true; done'");
-    cr_expect(e2e_count(&r, "cprof-true-*") <= 250, "%zu files", r.n_profiles);
+    double expected = r.cpu_ns / 10e6, most = expected + 5 * sqrt(expected);
+    cr_expect((double)e2e_count(&r, "cprof-true-*") <= most, "%zu files, %.0f at most in %.0f ms",
+              r.n_profiles, most, r.cpu_ns / 1e6);
     e2e_done(&r);
 }

@@ -20,7 +20,6 @@ static void needs(const char *program) {
 }
 
 static struct e2e drive(const char *env, const char *script) {
-    e2e_timeout_s = 120;
     return e2e_same_driven(env, script);
 }
 
@@ -46,7 +45,7 @@ Test(programs, nginx) {
     needs("wrk");
     needs("curl");
     struct e2e r = drive("CPROF_SIGNAL=VTALRM", "nginx.sh");
-    cr_expect(e2e_count(&r, "cprof-nginx-*-cpu-*.pb.gz") >= 3, "%zu", r.n_profiles);
+    cr_expect(e2e_count(&r, "cprof-nginx-*-cpu-*.pb.gz") >= 1, "%zu", r.n_profiles);
     shows(&r, "cprof-nginx-*-cpu-*.pb.gz", "ngx_process_events_and_timers");
     shows(&r, "cprof-nginx-*-cpu-*.pb.gz", "deflate");
     e2e_done(&r);
@@ -58,7 +57,7 @@ Test(programs, nginx_as_it_is) {
     needs("nginx");
     needs("wrk");
     struct e2e r = drive("NO_DUMP=1", "nginx.sh");
-    cr_expect(e2e_count(&r, "cprof-nginx-*-cpu-*.pb.gz") >= 2, "%zu", r.n_profiles);
+    cr_expect(e2e_count(&r, "cprof-nginx-*-cpu-*.pb.gz") >= 1, "%zu", r.n_profiles);
     e2e_done(&r);
 }
 

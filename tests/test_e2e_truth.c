@@ -22,7 +22,6 @@ static int ms(int n) { return is_long() ? 3 * n : n; }
 static struct e2e host(const char *env, const char *format, int a, int b) {
     char command[64];
     snprintf(command, sizeof command, format, a, b);
-    e2e_timeout_s = 240;
     return e2e_same(env, command);
 }
 
@@ -32,8 +31,9 @@ static void total_is_true(const char *env, int n_threads, int each_ms) {
     double slack = truth * 0.01 + (is_long() ? 0 : 20e6);
     cr_expect(fabs(total - truth) <= slack, "%d threads: profile %.0f ms, kernel %.0f ms",
               n_threads, total / 1e6, truth / 1e6);
-    double work = e2e_ask(&r, "*-cpu-1.pb.gz", "--share work") * total;
-    cr_expect(fabs(work - n_threads * ms(each_ms) * 1e6) <= slack, "work: %.0f ms", work / 1e6);
+    double share = e2e_ask(&r, "*-cpu-1.pb.gz", "--share work"), work = e2e_number(&r, "work");
+    cr_expect(fabs(share * total - work) <= slack, "work: %.0f ms, by its own clock %.0f ms",
+              share * total / 1e6, work / 1e6);
     e2e_done(&r);
 }
 
@@ -55,35 +55,39 @@ Test(truth, thread_that_sleeps_half_of_the_time) {
 
 Test(truth, two_equal_threads_are_half_and_half) {
     struct e2e r = host("", "cpu twins %d", ms(2000), 0);
-    cr_expect(fabs(e2e_ask(&r, "*-cpu-1.pb.gz", "--share left") - 0.5) <= 0.03);
-    cr_expect(fabs(e2e_ask(&r, "*-cpu-1.pb.gz", "--share right") - 0.5) <= 0.03);
+    double left = e2e_number(&r, "left"), right = e2e_number(&r, "right"), sum = left + right;
+    cr_expect(fabs(e2e_ask(&r, "*-cpu-1.pb.gz", "--share left") - left / sum) <= 0.03);
+    cr_expect(fabs(e2e_ask(&r, "*-cpu-1.pb.gz", "--share right") - right / sum) <= 0.03);
     char *rows = e2e_text(&r, "*-cpu-1.pb.gz", "--by tid"), *second;
     double most = strtod(rows, NULL);
     second = strchr(rows, '\n');
     cr_assert(second, "one thread only: %s", rows);
     double other = strtod(second + 1, NULL);
-    cr_expect(fabs(most / (most + other) - 0.5) <= 0.03, "by tid:\n%s", rows);
+    cr_expect(fabs(most / (most + other) - fmax(left, right) / sum) <= 0.03, "by tid:\n%s", rows);
     free(rows);
     e2e_done(&r);
 }
 
 /*
  * Slices in random order: a function's part is binomial at worst, with a variance of p(1-p)/n for n
- * samples. The kernel takes at most 250 samples a second (its tick); 4 standard errors are
- * 4*sqrt(0.1*0.9/n).
+ * samples of one weight. On a busy machine the ticks that meet the program are a few, and far from
+ * even: intervals without memory, whose spread equals their mean, double the variance. 5 standard
+ * errors for the n samples that there were: 5*sqrt(2*0.1*0.9/n).
  */
 Test(truth, ten_functions_get_their_tenth) {
     struct e2e r = host("CPROF=cpu=250hz", "cpu ten %d", ms(4000), 0);
     double total = e2e_ask(&r, "*-cpu-1.pb.gz", "--total"), usage = e2e_number(&r, "usage");
-    double bound = 4 * sqrt(0.1 * 0.9 / (ms(4000) * 0.2));
-    cr_expect(fabs(total - usage) <= usage * 0.01 + 20e6);
+    double n = e2e_ask(&r, "*-cpu-1.pb.gz", "--samples"), bound = 5 * sqrt(2 * 0.1 * 0.9 / n);
+    cr_expect(fabs(total - usage) <= usage * 0.01 + 20e6, "profile %.0f ms, kernel %.0f ms",
+              total / 1e6, usage / 1e6);
+    cr_expect(n >= 100, "%.0f samples in 250 ticks", n);
     for (int i = 0; i < 10; i++) {
         char name[16], question[32];
         snprintf(name, sizeof name, "f%d", i);
         snprintf(question, sizeof question, "--share f%d", i);
         double truth = e2e_number(&r, name) / usage, share = e2e_ask(&r, "*-cpu-1.pb.gz", question);
-        cr_expect(fabs(share - truth) <= bound, "%s: %.1f %%, in truth %.1f %%", name, share * 100,
-                  truth * 100);
+        cr_expect(fabs(share - truth) <= bound, "%s: %.1f %%, in truth %.1f %% (%.0f samples)",
+                  name, share * 100, truth * 100, n);
     }
     e2e_done(&r);
 }
@@ -92,7 +96,9 @@ Test(truth, serial_and_parallel_work_weigh_the_same) {
     struct e2e r = host("", "cpu phases %d", ms(2000), 0);
     double serial = e2e_ask(&r, "*-cpu-1.pb.gz", "--share serial_work");
     double parallel = e2e_ask(&r, "*-cpu-1.pb.gz", "--share parallel_work");
-    cr_expect(fabs(serial / parallel - 1) <= 0.05, "serial %.3f, parallel %.3f", serial, parallel);
+    double truth = e2e_number(&r, "serial") / e2e_number(&r, "parallel");
+    cr_expect(fabs(serial / parallel / truth - 1) <= 0.05, "serial %.3f, parallel %.3f, truth %.3f",
+              serial, parallel, truth);
     e2e_done(&r);
 }
 
@@ -102,7 +108,7 @@ Test(truth, threads_of_2_ms_are_not_lost) {
     double attributed = e2e_ask(&r, "*-cpu-1.pb.gz", "--share short_life") * total;
     cr_expect(attributed >= 0.95 * e2e_number(&r, "work"), "%.0f of %.0f ms", attributed / 1e6,
               e2e_number(&r, "work") / 1e6);
-    cr_expect(total <= 1.01 * e2e_number(&r, "usage") + 20e6);
+    cr_expect(total <= 1.01 * e2e_number(&r, "usage") + 20e6, "%.0f ms", total / 1e6);
     e2e_done(&r);
 }
 

@@ -2,11 +2,15 @@
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
+#include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/stack.h"
 
 static void refresh(void) { cr_assert(modules_refresh(true)); }
 
@@ -77,4 +81,36 @@ Test(module, more_ranges_than_a_list_holds_make_a_larger_list, .init = refresh) 
     for (int i = 0; i < MANY; i++)
         cr_assert_not_null(module_range_find((uintptr_t)area + 2 * i * 4096u));
     cr_assert_null(module_range_find((uintptr_t)area + 4096));
+}
+
+/* A library's image, made by hand: the ELF header is what tells one from another. */
+static void *image_at(void *place, uint64_t entry) {
+    Elf64_Ehdr *eh = mmap(place, 4096, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | (place ? MAP_FIXED : 0), -1, 0);
+    const Elf64_Ehdr made = {
+        .e_ident = ELFMAG, .e_entry = entry, .e_phentsize = sizeof(Elf64_Phdr)};
+    char path[] = "/tmp/cprof-image-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_eq(write(fd, &made, sizeof made), (ssize_t)sizeof made);
+    cr_assert_eq(ftruncate(fd, 4096), 0);
+    eh = mmap(eh, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    close(fd);
+    unlink(path);
+    return eh;
+}
+
+Test(module, each_tenant_of_a_place_keeps_its_frames, .init = refresh) {
+    void *place = image_at(NULL, 1);
+    cr_assert(modules_refresh(false));
+    const struct module *first = module_find_ever((uintptr_t)place + 64);
+    cr_assert_not_null(first);
+    cr_assert(module_holds(first));
+    image_at(place, 2);
+    cr_assert_not(module_holds(first));
+    cr_assert(modules_refresh(false));
+    const struct module *second = module_range_find((uintptr_t)place + 64)->module;
+    cr_assert_neq(second, first);
+    cr_assert(module_holds(second));
+    cr_assert_eq(module_find_ever(frame_of_tenant((uintptr_t)place + 64, first->tenant)), first);
+    cr_assert_eq(module_find_ever(frame_of_tenant((uintptr_t)place + 64, second->tenant)), second);
 }

@@ -128,4 +128,6 @@ Test(unwind, memory_at_the_end_of_a_mapping_is_read_up_to_there) {
     cr_assert_not(walk_load(&walked, (uintptr_t)page + 4096, &word));
     volatile uint64_t low = 8;
     cr_assert_not(walk_load(&walked, low, &word));
+    for (volatile uint64_t high = UINT64_MAX - 20; high != 20; high++)
+        cr_assert_not(walk_load(&walked, high, &word));
 }

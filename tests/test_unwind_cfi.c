@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include "agent/agent.h"
 #include "agent/rules.h"
@@ -65,6 +66,7 @@ static struct {
     void *must; /* a function that every walk has to meet */
     unsigned steps, bad;
     uint64_t first_bad;
+    void *catcher;
 } single;
 
 static void on_trap(int sig, siginfo_t *si, void *context) {
@@ -156,6 +158,50 @@ Test(unwind_cfi, every_instruction_of_a_longjmp, .init = start) {
     cr_assert_gt(single.steps, 30);
     cr_assert_eq(single.bad, 0, "%u of %u, first at %#lx", single.bad, single.steps,
                  (unsigned long)single.first_bad);
+}
+
+/* What a C++ program does to throw, in C: a cleanup is a landing pad, and resumes. */
+static void clean(int *p) { sink += *p; }
+
+static __attribute__((noinline)) void throws(struct _Unwind_Exception *e, _Unwind_Stop_Fn stop) {
+    int held __attribute__((cleanup(clean))) = 1;
+    trap_on();
+    _Unwind_ForcedUnwind(e, stop, NULL);
+    __asm__ volatile("");
+}
+
+static __attribute__((noinline)) void calls_what_throws(struct _Unwind_Exception *e,
+                                                        _Unwind_Stop_Fn stop) {
+    int held __attribute__((cleanup(clean))) = 10;
+    throws(e, stop);
+    __asm__ volatile("");
+}
+
+static _Unwind_Reason_Code stop_at_catch(int version, _Unwind_Action actions,
+                                         _Unwind_Exception_Class class, struct _Unwind_Exception *e,
+                                         struct _Unwind_Context *context, void *arg) {
+    if (_Unwind_GetCFA(context) > (uintptr_t)single.catcher)
+        longjmp(back, 1);
+    return _URC_NO_REASON;
+}
+
+static __attribute__((noinline)) void throw_and_catch(void) {
+    static struct _Unwind_Exception e;
+    sink = 0;
+    single.catcher = __builtin_frame_address(0);
+    if (setjmp(back) == 0)
+        calls_what_throws(&e, stop_at_catch);
+    trap_off();
+}
+
+/* The nine instructions between overwriting the last return address and the jump to the landing pad
+ * have none to go by: two landings. */
+Test(unwind_cfi, nearly_every_instruction_of_an_exception_and_its_landing_pads, .init = start) {
+    each_instruction_of(throw_and_catch);
+    cr_assert_eq(sink, 11);
+    cr_assert_gt(single.steps, 1000);
+    cr_assert_leq(single.bad, 2 * 9, "%u of %u, first at %#lx", single.bad, single.steps,
+                  (unsigned long)single.first_bad);
 }
 
 /* Stacks

@@ -141,11 +141,12 @@ static void caged(int argc, char **argv) {
     };
     struct sock_fprog prog = {sizeof code / sizeof *code, code};
     pthread_t t;
-    CHECK(pthread_create(&t, NULL, work_thread, (void *)100) == 0);
+    CHECK(pthread_create(&t, NULL, work_thread, (void *)200) == 0);
     pthread_join(t, NULL);
+    number("before", usage_ns());
     CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
     CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) == 0);
-    work(200);
+    work(400);
     CHECK(pthread_create(&t, NULL, work_thread, (void *)100) == 0);
     pthread_join(t, NULL);
 }
@@ -330,6 +331,8 @@ static void plugin(int argc, char **argv) {
         int64_t end = thread_ns() + 100000000;
         while (f && thread_ns() < end)
             f(100000);
+        if (f)
+            UNTIL_A_TICK(f(100000));
         CHECK(lib && dlclose(lib) == 0);
     }
 }

@@ -2,9 +2,9 @@
  * on the way. */
 #include "host.h"
 
-#include <sys/time.h>
-
 #include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/time.h>
 
 BURNER(work)
 
@@ -19,8 +19,13 @@ static void by_quick_exit(int argc, char **argv) {
 static void by_return(int argc, char **argv) { work(60); }
 static void by_abort(int argc, char **argv) { work(60), abort(); }
 static void by_raw(int argc, char **argv) { work(60), syscall(SYS_exit_group, code(argc, argv)); }
+/* Until the signal ends it, or the watchdog. */
+static void sleep_on(void) {
+    for (;;)
+        sleep_ms(1000);
+}
 static void by_signal(int argc, char **argv) {
-    work(60), kill(getpid(), atoi(argv[0])), sleep_ms(5000);
+    work(60), kill(getpid(), atoi(argv[0])), sleep_on();
 }
 
 static void at_exit(void) { printf("atexit ran\n"), work(30); }
@@ -31,7 +36,7 @@ static void by_atexit(int argc, char **argv) { atexit(at_exit), work(60); }
  * CPROF_EXIT=term. */
 static void on_term(int sig) { _exit(9); }
 static void by_own_term(int argc, char **argv) {
-    signal(SIGTERM, on_term), work(60), raise(SIGTERM), sleep_ms(5000);
+    signal(SIGTERM, on_term), work(60), raise(SIGTERM), sleep_on();
 }
 static void by_ignored_term(int argc, char **argv) {
     signal(SIGTERM, SIG_IGN);
@@ -65,22 +70,29 @@ static void *exits(void *c) { return work(60), exit((int)(intptr_t)c), NULL; }
 static void by_thread_exit(int argc, char **argv) {
     pthread_t t;
     pthread_create(&t, NULL, exits, (void *)(intptr_t)code(argc, argv));
-    for (;;)
-        sleep_ms(1000);
+    sleep_on();
 }
 
+static atomic_int n_seen;
 static void *burns(void *unused) {
+    work(SEEN_MS);
+    n_seen++;
     for (;;)
         work(1000);
     return NULL;
 }
 
+static void wait_until_one_is_seen(void) {
+    for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && !n_seen;)
+        sleep_ms(1);
+}
+
 static void by_thread_signal(int argc, char **argv) {
     pthread_t t;
     pthread_create(&t, NULL, burns, NULL);
-    sleep_ms(100);
+    wait_until_one_is_seen();
     kill(getpid(), atoi(argv[0]));
-    sleep_ms(5000);
+    sleep_on();
 }
 
 /* Eight busy threads while main leaves. */
@@ -88,13 +100,12 @@ static void by_exit_busy(int argc, char **argv) {
     pthread_t t;
     for (int i = 0; i < 8; i++)
         pthread_create(&t, NULL, burns, NULL);
-    while (usage_ns() < 40e6)
-        sleep_ms(1);
+    wait_until_one_is_seen();
     exit(code(argc, argv));
 }
 
-/* In a handler that interrupted malloc, after 60 ms of the process's own time: on a busy machine 60
- * ms of everybody's may leave it none, and then there is nothing to write. */
+/* In a handler that interrupted malloc, after 60 ms of the process's own ticks, each of which takes
+ * a sample: 60 ms of everybody's may leave it none, and then there is nothing to write. */
 static void in_60_ms(void (*handler)(int)) {
     const struct itimerval once = {.it_value = {0, 60000}};
     signal(SIGVTALRM, handler);
@@ -129,13 +140,13 @@ static void *triggers(void *how) {
 static void four_triggers(int argc, char **argv) {
     pthread_t t[4];
     sem_init(&go, 0, 0);
-    work(40);
+    work(60);
     for (intptr_t i = 0; i < 4; i++)
         pthread_create(&t[i], NULL, triggers, (void *)i);
     sleep_ms(5);
     for (int i = 0; i < 4; i++)
         sem_post(&go);
-    sleep_ms(5000);
+    sleep_on();
 }
 
 /* usr2 N: a storm of dump requests, from a child so that they do not wait for one another. */
@@ -151,7 +162,7 @@ static void storm(int argc, char **argv) {
     while (waitpid(pid, &status, WNOHANG) == 0)
         work(5);
     CHECK(status == 0);
-    work(20);
+    work(60);
 }
 
 /* The same with a second thread about, where the agent's thread writes. */

@@ -25,10 +25,12 @@ static void prefork(int argc, char **argv) {
     for (int i = 0; i < n; i++)
         if ((pid[i] = fork()) == 0) {
             child_work(atoi(argv[1]));
+            number_of_process("usage", usage_ns());
             exit(host_failed);
         }
     for (int i = 0; i < n; i++)
         reap(pid[i]);
+    number_of_process("usage", usage_ns());
 }
 
 /* Writes 1 MiB of a pattern through the lowest free descriptor and burns CPU meanwhile; nothing
@@ -42,6 +44,7 @@ static bool data_file_survives(const char *path) {
         good &= write(fd, page, sizeof page) == sizeof page;
         grandchild_work(1);
     }
+    grandchild_work(100);
     good &= lseek(fd, 0, SEEK_END) == 1 << 20;
     for (int i = 0; i < 256; i++)
         good &= pread(fd, back, sizeof back, i * 4096L) == sizeof back &&
@@ -223,7 +226,8 @@ static void chain(int argc, char **argv) {
 static volatile int n_children_gone;
 static void on_child(int sig) { n_children_gone++; }
 
-/* wait: the host waits for any child at all and counts SIGCHLD: it sees its own and nobody else's.
+/* wait [N]: the host waits for any child at all and counts SIGCHLD: it sees its own and nobody
+ * else's. Without N it asks for a dump, with N it works on until the agent has written that many.
  */
 static void wait_any(int argc, char **argv) {
     sigset_t chld, old;
@@ -243,16 +247,21 @@ static void wait_any(int argc, char **argv) {
         sigprocmask(SIG_SETMASK, &old, NULL);
         sigprocmask(SIG_BLOCK, &chld, &old);
     }
-    dump_until(".", 1);
+    if (argc == 0)
+        dump_until(".", 1);
+    else
+        for (int64_t end = now_ns() + PATIENCE_NS;
+             agent_here() && now_ns() < end && files_with(".", ".pb.gz") < atoi(argv[0]);)
+            parent_work(50);
     CHECK(wait(NULL) == -1 && errno == ECHILD);
-    CHECK(seen == 5);
-    CHECK(n_children_gone == 5);
+    CHECK_WITHIN(seen, 5, 5);
+    CHECK_WITHIN(n_children_gone, 5, 5);
     printf("children %d, signals %d\n", seen, n_children_gone);
 }
 
 /* A child that ends by the last thread's pthread_exit must not write the parent's profile
  * (gperftools crashed). */
-static void *thread_ends(void *unused) { return child_work(50), NULL; }
+static void *thread_ends(void *unused) { return child_work(100), NULL; }
 
 static void child_thread_exit(int argc, char **argv) {
     parent_work(100);

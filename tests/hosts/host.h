@@ -29,12 +29,26 @@
 
 static bool host_failed;
 
+/* Bounds what waits for an event. */
+#define PATIENCE_NS 120000000000LL
+
 #define CHECK(good)                                                                         \
     do {                                                                                    \
         if (!(good)) {                                                                      \
             dprintf(2, "%s:%d: not so: %s (errno %d)\n", __FILE__, __LINE__, #good, errno); \
             host_failed = true;                                                             \
         }                                                                                   \
+    } while (0)
+
+/* A number within bounds; all three are printed when it is not. */
+#define CHECK_WITHIN(n, low, high)                                                                 \
+    do {                                                                                           \
+        double n_ = (double)(n), low_ = (double)(low), high_ = (double)(high);                     \
+        if (!(n_ >= low_ && n_ <= high_)) {                                                        \
+            dprintf(2, "%s:%d: %s is %g, not within %g and %g (%s, %s)\n", __FILE__, __LINE__, #n, \
+                    n_, low_, high_, #low, #high);                                                 \
+            host_failed = true;                                                                    \
+        }                                                                                          \
     } while (0)
 
 struct scenario {
@@ -62,6 +76,18 @@ static inline int64_t clock_of(clockid_t clock) {
 static inline int64_t thread_ns(void) { return clock_of(CLOCK_THREAD_CPUTIME_ID); }
 static inline int64_t now_ns(void) { return clock_of(CLOCK_MONOTONIC); }
 
+/*
+ * The kernel's other CPU clocks, in the encoding of clock_getcpuclockid(3): they count the
+ * scheduler ticks that found the thread or process running. A thread that shares its core may burn
+ * 400 ms and meet one tick only, or meet more than it burned; and CPU timers, the host's and the
+ * profiler's, fire on ticks. What depends on ticks is therefore measured with these.
+ */
+enum {
+    CLOCK_THREAD_TICKS = (int)(~0u << 3 | 4),
+    CLOCK_PROCESS_TICKS = (int)(~0u << 3),
+    CLOCK_PROCESS_USER_TICKS = (int)(~0u << 3 | 1),
+};
+
 /* CPU time of the whole process as the kernel will bill it. */
 static inline double usage_ns(void) {
     struct rusage u;
@@ -74,6 +100,13 @@ static inline void number(const char *name, double v) {
     int fd = open("numbers", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     dprintf(fd, "%s %.17g\n", name, v);
     close(fd);
+}
+
+/* A number of one process among several. */
+static inline void number_of_process(const char *name, double v) {
+    char full[64];
+    snprintf(full, sizeof full, "%s-%d", name, (int)getpid());
+    number(full, v);
 }
 
 static inline void spin(long n) {
@@ -105,15 +138,38 @@ static inline void dump_until(const char *folder, int n) {
     if (!agent_here())
         return;
     kill(getpid(), SIGUSR2);
-    for (int i = 0; i < 5000 && files_with(folder, ".pb.gz") < n; i++)
+    for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && files_with(folder, ".pb.gz") < n;)
         sleep_ms(2);
-    CHECK(files_with(folder, ".pb.gz") >= n);
+    CHECK_WITHIN(files_with(folder, ".pb.gz"), n, 1e6);
 }
 
-/* Burns CPU time of the calling thread in a function of its own name. */
+/* Waits until the process has burned that much CPU time, in whatever threads. */
+static inline void wait_for_usage(int64_t ms) {
+    for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && usage_ns() < (double)ms * 1e6;)
+        sleep_ms(1);
+}
+
+/* Whether no tick has met this thread since its tick clock showed `ticks`. (A kernel that does
+ * without ticks moves that clock in smaller steps.) */
+static inline bool is_unmet(int64_t ticks) { return clock_of(CLOCK_THREAD_TICKS) - ticks < 900000; }
+
+/* Calls until a tick has come, on a busy machine perhaps after 100 ms of CPU time. */
+#define UNTIL_A_TICK(call)                                                                \
+    for (int64_t ticks_ = clock_of(CLOCK_THREAD_TICKS), end_ = thread_ns() + PATIENCE_NS; \
+         is_unmet(ticks_) && thread_ns() < end_;)                                         \
+    call
+
+/*
+ * Burns CPU time of the calling thread in a function of its own name. 20 ms and more end right
+ * after a tick, at which a sample was due at 100 Hz and above: so every such call is seen, however
+ * busy the machine, and less than a period of its time is left to be charged to who comes next.
+ */
+enum { SEEN_MS = 20 };
 #define BURNER(name)                              \
     static NOINLINE void name(int64_t ms) {       \
         int64_t end = thread_ns() + ms * 1000000; \
         while (thread_ns() < end)                 \
             spin(20000);                          \
+        if (ms >= SEEN_MS)                        \
+            UNTIL_A_TICK(spin(20000));            \
     }

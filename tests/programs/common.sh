@@ -11,8 +11,18 @@ start() { exec env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@"; }
 # What a driver that fails leaves running; by their numbers.
 trap 'for pid in ${server:-} ${program:-} ${master:-} ${new:-}; do kill "$pid" 2>/dev/null || :; done' EXIT
 
+# Not among those that the kernel hands out by itself: nobody is likely to take it before the server does.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import random, socket
+while True:
+    port = random.SystemRandom().randrange(10000, 32000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        print(port)
+        break
+    except OSError:
+        pass'
 }
 
 fail() {
@@ -40,11 +50,34 @@ dump() {
     [ -n "$PRELOAD" ] || return 0
     before=$(profiles "cprof-*-$1-cpu-*.pb.gz")
     kill "-$2" "$1"
-    until_true 20 at_least "cprof-*-$1-cpu-*.pb.gz" $((before + 1))
+    until_true 300 at_least "cprof-*-$1-cpu-*.pb.gz" $((before + 1))
 }
 
-# child_of PID: its first child.
-child_of() { tr ' ' '\n' <"/proc/$1/task/$1/children" | head -n 1; }
+# A program that is dumped in its middle makes the file `warm` when it has burned enough to be worth a look, and goes
+# on until there is a file `enough`: however fast or busy the machine, it is there when it is asked.
+dump_when_warm() {
+    until_true 300 test -e warm
+    dump "$1" USR2
+    : >enough
+}
+
+# cpu_of PID: what a process has burned, in hundredths of a second.
+cpu_of() {
+    read -r stat <"/proc/$1/stat"
+    # shellcheck disable=SC2086 # one word per number
+    set -- ${stat##*) }
+    echo $((${12} + ${13}))
+}
+
+# busiest_child_of PID
+busiest_child_of() {
+    for child in $(cat "/proc/$1/task/$1/children"); do
+        echo "$(cpu_of "$child") $child"
+    done | sort -n | tail -n 1 | cut -d ' ' -f 2
+}
+
+# burns PID HUNDREDTHS: whether it has burned that much.
+burns() { [ "$(cpu_of "$1")" -ge "$2" ]; }
 
 # gone PID
 gone() { ! kill -0 "$1"; }

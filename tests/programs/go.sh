@@ -23,6 +23,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"sync"
 )
 
@@ -42,19 +43,22 @@ func main() {
 		wg.Add(1)
 		go func(i int) {
 			defer wg.Done()
-			for k := 0; k < 20; k++ {
-				sums[i] += uint64(C.c_burn(20000000)) + goBurn(10000000)
+			for k := 0; k < 8; k++ {
+				sums[i] += uint64(C.c_burn(20000000)) + goBurn(60000000)
 			}
 		}(i)
 	}
 	wg.Wait()
+	os.WriteFile("warm", nil, 0600)
+	for _, err := os.Stat("enough"); err != nil; _, err = os.Stat("enough") {
+		goBurn(1000000)
+	}
 	fmt.Println(sums)
 }
 GO
 (cd src && CGO_ENABLED=1 go build -o ../hot .)
 start ./hot &
 program=$!
-sleep 0.7
-dump "$program" USR2
+dump_when_warm "$program"
 wait "$program"
 echo "go ended with $?"

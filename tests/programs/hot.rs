@@ -1,5 +1,9 @@
-// Closures, generics, traits and threads: names of every shape, in legacy and v0 mangling.
+// Closures, generics, traits and threads: names of every shape, in legacy and v0 mangling. With any argument it makes
+// the file `warm` after that, and burns until there is a file `enough`, and a little more.
 use std::collections::HashMap;
+use std::env;
+use std::fs;
+use std::path::Path;
 use std::thread;
 
 trait Work {
@@ -25,11 +29,19 @@ fn main() {
         .map(|i| {
             thread::spawn(move || {
                 let m = Mixer(i);
-                apply(|n| m.burn(n) ^ i, 400_000_000)
+                apply(|n| m.burn(n) ^ i, 300_000_000)
             })
         })
         .collect();
     let sums: Vec<u64> = handles.into_iter().map(|h| h.join().unwrap()).collect();
+    if env::args().count() > 1 {
+        let m = Mixer(7);
+        fs::write("warm", "").unwrap();
+        while !Path::new("enough").exists() {
+            std::hint::black_box(apply(|n| m.burn(n), 1_000_000));
+        }
+        std::hint::black_box(apply(|n| m.burn(n), 400_000_000));
+    }
     let mut map = HashMap::new();
     for i in 0..400_000u64 {
         *map.entry(i % 9973).or_insert(0u64) += i;

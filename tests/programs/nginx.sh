@@ -16,24 +16,22 @@ http {
 }
 CONF
 agent /usr/sbin/nginx -p "$PWD" -e error.log -c nginx.conf
-until_true 20 test -s nginx.pid
+until_true 300 test -s nginx.pid
 master=$(cat nginx.pid)
-until_true 20 curl -sf -o /dev/null "http://127.0.0.1:$port/page.html"
-worker=$(child_of "$master")
-wrk -t 1 -c 8 -d 3s -H 'Accept-Encoding: gzip' "http://127.0.0.1:$port/page.html" >wrk.txt &
-load=$!
-sleep 1
-[ -n "${NO_DUMP:-}" ] || dump "$worker" VTALRM
-wait "$load"
+until_true 300 curl -sf -o /dev/null "http://127.0.0.1:$port/page.html"
+until burns "$(busiest_child_of "$master")" 80; do
+    wrk -t 1 -c 8 -d 1s -H 'Accept-Encoding: gzip' "http://127.0.0.1:$port/page.html" >wrk.txt
+done
+[ -n "${NO_DUMP:-}" ] || dump "$(busiest_child_of "$master")" VTALRM
 curl -sf "http://127.0.0.1:$port/page.html" | cksum
 kill -USR2 "$master"
-until_true 20 test -s nginx.pid.oldbin
-until_true 20 test -s nginx.pid
+until_true 300 test -s nginx.pid.oldbin
+until_true 300 test -s nginx.pid
 echo "upgraded"
 new=$(cat nginx.pid)
 curl -sf "http://127.0.0.1:$port/page.html" | cksum
 kill -QUIT "$master"
-until_true 20 gone "$master"
+until_true 300 gone "$master"
 kill -QUIT "$new"
-until_true 20 gone "$new"
+until_true 300 gone "$new"
 echo "nginx ended"

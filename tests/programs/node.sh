@@ -11,14 +11,16 @@ function hotLoop(n) {
 let s = 0;
 for (let k = 0; k < 60; k++) s = (s + hotLoop(5e6)) | 0;
 if (isMainThread) {
+  const fs = require('fs');
+  fs.writeFileSync('warm', '');
+  while (!fs.existsSync('enough')) hotLoop(1e6);
   console.log(s, require('child_process').execSync('echo from a child').toString().trim());
   new Worker(__filename).on('exit', (code) => { console.log('worker', code); process.exitCode = 5; });
 }
 JS
 start node --perf-basic-prof hot.js &
 program=$!
-sleep 0.8
-dump "$program" USR2
+dump_when_warm "$program"
 status=0
 wait "$program" || status=$?
 rm -f "/tmp/perf-$program.map"

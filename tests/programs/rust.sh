@@ -4,8 +4,7 @@
 # The oldest compilers take v0 with an unstable flag only.
 rustc -O -C "symbol-mangling-version=$1" -o hot "$(dirname "$0")/hot.rs" 2>rustc.txt ||
     RUSTC_BOOTSTRAP=1 rustc -O -Z unstable-options -C "symbol-mangling-version=$1" -o hot "$(dirname "$0")/hot.rs"
-start ./hot &
+start ./hot until-enough &
 program=$!
-sleep 0.3
-dump "$program" USR2
+dump_when_warm "$program"
 wait "$program"

@@ -7,7 +7,7 @@ agent sort --parallel=4 -S 4M numbers.txt | cksum
 agent gzip -9n <numbers.txt | cksum
 agent sed 's/9/nine/g' numbers.txt | cksum
 agent awk '{ s += $1 } END { print s }' numbers.txt
-agent perl -e 'my %h; $h{$_ % 977}++ for 1 .. 1500000; print scalar(keys %h), "\n"'
+agent perl -e 'my %h; $h{$_ % 977}++ for 1 .. 5000000; print scalar(keys %h), "\n"'
 agent bash -c 'for i in $(seq 300); do x=$(echo $i); done; echo $x; (exit 9)' || echo "bash ended with $?"
 agent tar cf - numbers.txt --mtime=@0 --owner=0 --group=0 | cksum
 agent xargs -P 4 -n 1 sh -c 'echo $0' <<EOS | sort
