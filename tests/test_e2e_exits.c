@@ -96,7 +96,7 @@ Test(exits, storm_with_the_agents_thread) {
     e2e_done(&r);
 }
 Test(exits, every_interval) {
-    struct e2e r = e2e_same("CPROF_EVERY=200ms", "cpu until 3");
+    struct e2e r = e2e_same("CPROF=cpu CPROF_EVERY=200ms", "cpu until 3");
     cr_expect(e2e_count(&r, "cprof-cpu-*-cpu-*.pb.gz") >= 3, "%zu", r.n_profiles);
     /* The kernel bills the agent's thread too, which appears in no profile. */
     double total = e2e_ask(&r, "cprof-cpu-*-cpu-*.pb.gz", "--total");
