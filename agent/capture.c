@@ -120,6 +120,13 @@ const struct stack *capture_here(void) {
     return stack;
 }
 
+const struct stack *capture_other(const ucontext_t *context) {
+    const struct stack *stack = NULL;
+    struct job j = {NULL, context, intern, &stack};
+    run(&j);
+    return stack;
+}
+
 void capture_gate(bool open) {
     atomic_store(&capture.closed, !open);
     for (int tries = 0; !open && atomic_load(&capture.walking) && tries < 10000; tries++)

@@ -24,6 +24,11 @@ void capture_context(struct thread *t, const ucontext_t *context, capture_fn *fn
  */
 const struct stack *capture_here(void);
 
+/* The stack of another thread that stands still in a door of ours, from the registers it left
+ * there. All its memory is read with care: should it go on meanwhile, the stack is wrong and
+ * nothing else. The caller is busy. */
+const struct stack *capture_other(const ucontext_t *context);
+
 /* Around fork: closed, waits until nobody walks and lets nobody begin; in the child, opens with all
  * stacks free. */
 void capture_gate(bool open);

@@ -107,6 +107,13 @@ static void find_eh_hdr(struct module *m, uint64_t bias, const Elf64_Phdr *ph, u
     }
 }
 
+static void add_data(struct module *m, uint64_t lo, uint64_t n) {
+    if (!m->data_hi || lo < m->data_lo)
+        m->data_lo = lo;
+    if (lo + n > m->data_hi)
+        m->data_hi = lo + n;
+}
+
 /* Program headers from the image in memory: the file may be gone, replaced, or not a file at all
  * (vdso). */
 static void read_image(struct module *m, uint64_t image) {
@@ -125,7 +132,10 @@ static void read_image(struct module *m, uint64_t image) {
     for (unsigned i = 0; i < eh.e_phnum; i++)
         if (ph[i].p_type == PT_LOAD && ph[i].p_offset == 0)
             bias = image - ph[i].p_vaddr;
+    m->bias = bias;
     for (unsigned i = 0; i < eh.e_phnum; i++) {
+        if (ph[i].p_type == PT_LOAD && ph[i].p_flags & PF_W)
+            add_data(m, bias + ph[i].p_vaddr, ph[i].p_memsz);
         if (ph[i].p_type == PT_NOTE && !m->build_id[0])
             read_build_id(m, bias + ph[i].p_vaddr, ph[i].p_memsz);
         if (ph[i].p_type == PT_GNU_EH_FRAME)

@@ -23,7 +23,9 @@ struct module {
     uint64_t start, end, offset; /* the text range, as /proc/self/maps shows it */
     uint64_t dev, inode;
     const char *path;
-    char build_id[64 + 1]; /* lower-case hex */
+    char build_id[64 + 1];     /* lower-case hex */
+    uint64_t bias;             /* run-time address less that in the file */
+    uint64_t data_lo, data_hi; /* its variables, from the first to the last; 0: unknown */
     uint16_t tenant;  /* how many other modules had this place before; frames carry it (stack.h) */
     uint64_t mark_at; /* bytes by which this module is told from another at the same place: */
     uint8_t mark[24]; /* of its build id, or of its ELF header */

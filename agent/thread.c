@@ -43,12 +43,22 @@ static void slot_stack(struct thread *t, uint64_t hi) {
     atomic_store(&t->stack_lo, hi);
 }
 
+/* Of a thread that was here before and ended in the middle of a wait. */
+static void slot_locks(struct thread *t) {
+    const struct lock_wait_info none = {0};
+    lock_slot_set(&t->waits, &none);
+    t->held = (struct grid){.rng = {rng_next(&t->rng)}};
+    t->waited = (struct grid){.rng = {rng_next(&t->rng)}};
+}
+
 static void slot_fill(struct thread *t, pid_t tid, bool adopted, uint64_t start) {
     slot_stack(t, adopted ? 0 : self.stack_hi);
     t->adopted = adopted;
     t->self = adopted ? NULL : &self;
+    t->handle = 0;
     t->start = start;
     t->rng.state = sys_clock_ns(CLOCK_MONOTONIC) ^ ((uint64_t)tid << 32);
+    slot_locks(t);
     atomic_store(&t->timer, -1);
     atomic_store(&t->who, NULL);
     atomic_store(&t->last, NULL);
@@ -143,6 +153,16 @@ struct thread *thread_find(pid_t tid) {
             return t;
     }
     return NULL;
+}
+
+pid_t thread_tid_of(uint64_t handle) {
+    unsigned n = thread_slots(&agent.threads);
+    for (unsigned i = 0; i < n; i++) {
+        struct thread *t = thread_at(i);
+        if (t && __atomic_load_n(&t->handle, __ATOMIC_RELAXED) == handle)
+            return atomic_load_explicit(&t->tid, memory_order_relaxed);
+    }
+    return 0;
 }
 
 void *thread_cookie(const struct thread *t) {

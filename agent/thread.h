@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/grid.h"
+#include "agent/lock_slot.h"
 #include "agent/table.h"
 #include "common/rng.h"
 
@@ -20,6 +22,7 @@ struct thread {
     bool adopted;       /* found in /proc, not seen being born: its TLS may be anybody's */
     atomic_int timer;   /* kernel timer id, -1: none */
     struct self *self;  /* its TLS; NULL when adopted. Under the lock */
+    uint64_t handle;    /* its pthread_t, 0 unknown */
     uint64_t start;     /* address of the function the thread began in, 0 unknown */
     uint64_t stack_hi;  /* end of its stack, 0 unknown */
     atomic_uint_fast64_t stack_lo; /* from here to stack_hi every page was found readable */
@@ -28,6 +31,8 @@ struct thread {
     const struct who *_Atomic who;   /* made with the first row */
     atomic_uint_fast64_t charged_ns; /* CPU clock up to which time stands in rows */
     struct row *_Atomic last;        /* row of the latest CPU sample */
+    struct lock_slot waits;          /* what it waits for */
+    struct grid held, waited;        /* its samples of the mutex and the block profile */
     struct thread *next_free;
 };
 
@@ -61,6 +66,8 @@ static inline unsigned thread_slots(struct threads *s) {
 }
 /* The slot of a registered tid, or NULL. A linear search: CALM callers only. */
 struct thread *thread_find(pid_t tid);
+/* The tid of a registered thread by its pthread_t, 0 unknown. A linear search; ANYWHERE. */
+pid_t thread_tid_of(uint64_t handle);
 /* What a timer of t carries in its signal, and back: NULL if the value is not ours. ANYWHERE. */
 void *thread_cookie(const struct thread *t);
 struct thread *thread_of_cookie(void *value);

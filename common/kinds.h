@@ -25,8 +25,8 @@ enum rate_unit { RATE_NONE, RATE_HZ, RATE_BYTES, RATE_NS };
     KIND(heap,         RATE_BYTES, 512 << 10, true,  true,  false, "space",        "bytes",       "inuse_space",  BUILT(kind_heap), KIND_SPACE) \
     KIND(allocs,       RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "alloc_space",  BUILT(kind_allocs), KIND_SPACE) \
     KIND(heappeak,     RATE_BYTES, 512 << 10, false, true,  false, "space",        "bytes",       "inuse_space",  BUILT(kind_heappeak), 2, {"inuse_objects", "count"}, {"inuse_space", "bytes"}) \
-    KIND(mutex,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
-    KIND(block,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        NOT_BUILT, KIND_DELAY) \
+    KIND(mutex,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        BUILT(kind_mutex), KIND_DELAY) \
+    KIND(block,        RATE_NS,    100000,    true,  true,  false, "contentions",  "count",       "delay",        BUILT(kind_block), KIND_DELAY) \
     KIND(threads,      RATE_NONE,  0,         true,  false, false, "threads",      "count",       "threads",      NOT_BUILT, 1, {"threads", "count"}) \
     KIND(threadcreate, RATE_NONE,  0,         false, true,  false, "threadcreate", "count",       "threadcreate", NOT_BUILT, 1, {"threadcreate", "count"}) \
     KIND(wall,         RATE_HZ,    20,        false, true,  true,  "wall",         "nanoseconds", "wall",         NOT_BUILT, 2, {"samples", "count"}, {"wall", "nanoseconds"})

@@ -44,12 +44,12 @@
 #include "common/sys.h"
 
 #define REAL(type, name, params, args, version) static type early_##name params;
-REALS(REAL)
+REALS_ALL(REAL)
 #undef REAL
 
 #define REAL(type, name, params, args, version) .name = early_##name,
 /* Until it is known otherwise the pool may serve the look-up itself. */
-struct real real = {REALS(REAL).owns_malloc = true};
+struct real real = {REALS_ALL(REAL).owns_malloc = true};
 #undef REAL
 
 /*
@@ -65,6 +65,7 @@ struct real real = {REALS(REAL).owns_malloc = true};
         return real.name args;                       \
     }
 REALS_FIXED(REAL)
+REALS_BEHIND(REAL)
 #undef REAL
 
 static long early_syscall(long number, ...) {
@@ -114,7 +115,9 @@ static void *look_up_past_wrapper(const char *name) {
 }
 
 static void *look_up(const char *name, const char *version) {
-    void *p = version ? dlvsym(RTLD_NEXT, name, version) : dlsym(RTLD_NEXT, name);
+    void *p = version ? dlvsym(RTLD_NEXT, name, version) : NULL;
+    if (!p)
+        p = dlsym(RTLD_NEXT, name); /* a machine that began with a later version has but one */
     __asm__ volatile("" : "+r"(p));
     return is_ours(p) ? look_up_past_wrapper(name) : p;
 }
@@ -372,7 +375,7 @@ void real_resolve(void) {
     struct real found;
 #define REAL(type, name, params, args, version) \
     found.name = (type(*) params)look_up(#name, version);
-    REALS(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     found.owns_malloc = owns_malloc();
     if (found.owns_malloc)
@@ -383,7 +386,7 @@ void real_resolve(void) {
     __atomic_store_n(&real.host_free, found.host_free, __ATOMIC_RELAXED);
 #define REAL(type, name, params, args, version) \
     __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);
-    REALS(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     if (!own_operators())
         withdraw_operators();

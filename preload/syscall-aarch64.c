@@ -1,5 +1,6 @@
-/* HOT. libc's syscall(): a jump for every number but seccomp's; syscall-x86_64.c says why a jump.
- */
+/* HOT. libc's syscall(): a jump for every number, seccomp's by way of process.c, futex's to
+ * lock_futex.c; syscall-x86_64.c says why a jump. */
+#include "preload/lock_futex.h"
 #include "preload/process.h"
 #include "preload/real.h"
 
@@ -9,6 +10,8 @@ __asm__(".text\n"
         ".globl syscall\n"
         ".type syscall, %function\n"
         "syscall:\n\t"
+        "cmp x0, #98\n\t" /* SYS_futex */
+        "b.eq lock_futex\n\t"
         "cmp x0, #277\n\t" /* SYS_seccomp */
         "b.ne 1f\n\t"
         "stp x29, x30, [sp, #-64]!\n\t"

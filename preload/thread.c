@@ -5,6 +5,7 @@
  * PTHREAD_KEYS_MAX keys nor an unwinder of ours. Only the main thread gets none of its TLS
  * destructors run in pthread_exit, hence that door.
  */
+#include <pthread.h>
 #include <string.h>
 #include <threads.h>
 
@@ -51,6 +52,7 @@ static struct birth arrive(void *arg) {
         self.thread = thread_add(sys_gettid(), false,
                                  (uintptr_t)(b.start ? (void *)b.start : (void *)b.start_c11));
         if (self.thread) {
+            self.thread->handle = pthread_self();
             __cxa_thread_atexit_impl(leave, NULL, &__dso_handle);
             kinds_thread_begin(self.thread);
         }

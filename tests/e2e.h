@@ -41,8 +41,8 @@ void e2e_done(struct e2e *r);
 
 /* How many profiles match a shell pattern on the base name. */
 size_t e2e_count(const struct e2e *r, const char *pattern);
-/* The same, of those that do not depend on chance: a program that allocates little may have a heap
- * sample or none. */
+/* The same, of those that do not depend on chance, the CPU profiles: a program that allocates or
+ * contends a little may have a sample of that or none. */
 size_t e2e_certain(const struct e2e *r, const char *pattern);
 /* The path of the only one that matches. */
 const char *e2e_profile(const struct e2e *r, const char *pattern);

@@ -36,6 +36,7 @@ need_for_tests() {
     need_program openssl openssl
     need_program node nodejs
     need_program rustc rustc
+    need_program c++ g++
     need_program javac default-jdk-headless
     need_program g++ g++
     need_package libboost-context-dev

@@ -10,6 +10,8 @@ ids 1, 2, 3...; Pyroscope wants valid UTF-8 and no '-' in a type; speedscope wan
     strict_pprof.py --cum FILE...          every value of every function, with all that it called, added up
     strict_pprof.py --top N | --total | --share NAME | --flat NAME | --depth | --by KEY | --comment KEY FILE...
                                            numbers of the main value, over all the files together
+    ... --value NAME --where KEY=VALUE     of this sample type instead, and only of samples with this label; VALUE
+                                           may be a list (a|b), an empty one stands for no such label
 
 Python's standard library only.
 """
@@ -378,14 +380,21 @@ def main_index(v):
     return names.index(v["default_sample_type"]) if v["default_sample_type"] in names else len(names) - 1
 
 
-def weighted(views):
-    """Every sample with its main value."""
-    return [(s, s["values"][main_index(v)]) for v in views for s in v["samples"]]
+def value_index(v, name):
+    """Of the sample type of that name, or of the main one."""
+    return [t for t, _ in v["sample_types"]].index(name) if name else main_index(v)
 
 
-def table(views, n):
+def weighted(views, name=None, where=()):
+    """Every sample that has these labels with its value."""
+    wanted = [(key, values.split("|")) for key, _, values in (w.partition("=") for w in where)]
+    return [(s, s["values"][value_index(v, name)]) for v in views for s in v["samples"]
+            if all(str(s["labels"].get(key, "")) in values for key, values in wanted)]
+
+
+def table(rows, n):
     flat, cum = {}, {}
-    for s, value in weighted(views):
+    for s, value in rows:
         if s["stack"]:
             flat[s["stack"][0]] = flat.get(s["stack"][0], 0) + value
         for name in set(s["stack"]):
@@ -406,12 +415,12 @@ def cumulative(views):
 
 
 def answer(args, views):
-    rows = weighted(views)
+    rows = weighted(views, args.value, args.where)
     total = sum(value for _, value in rows)
     if args.cum:
         cumulative(views)
     elif args.top is not None:
-        table(views, args.top)
+        table(rows, args.top)
     elif args.total:
         print(total)
     elif args.samples:
@@ -448,6 +457,8 @@ def main():
     a.add_argument("--flat", help="part of the main value with this function at the leaf, 0 to 1")
     a.add_argument("--depth", action="store_true", help="frames of the deepest stack")
     a.add_argument("--by", help="main value by the values of this label")
+    a.add_argument("--value", help="name of the sample type that is asked about")
+    a.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only samples with this label")
     a.add_argument("--comment", help="the comments that hold this text")
     a.add_argument("files", nargs="+")
     args = a.parse_args()

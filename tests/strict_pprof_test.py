@@ -206,6 +206,10 @@ class StrictReader(unittest.TestCase):
         self.assertEqual(v["samples"][0], {"stack": ["work", "main"], "values": [3, 30],
                                            "labels": {"thread": "demo", "tid": 77}})
         self.assertEqual(strict_pprof.main_index(v), 1)
+        self.assertEqual(strict_pprof.weighted([v], "samples")[0][1], 3)
+        self.assertEqual(len(strict_pprof.weighted([v], None, ["thread=other|demo", "tid=77"])), 1)
+        self.assertEqual(strict_pprof.weighted([v], None, ["thread=other"]), [])
+        self.assertEqual(len(strict_pprof.weighted([v], None, ["lock="])), 2)
 
 
 def mutation_test(change, expected):

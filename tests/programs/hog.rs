@@ -1,0 +1,153 @@
+// The hog of tests/hosts/hog.h with the locks of Rust's standard library: hog LOCK ROUNDS.
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+const VICTIMS: usize = 8;
+
+extern "C" {
+    fn clock_gettime(clock: i32, t: *mut [i64; 2]) -> i32;
+    fn gettid() -> i32;
+}
+
+fn thread_ns() -> i64 {
+    let mut t = [0i64; 2];
+    unsafe { clock_gettime(3, &mut t) };
+    t[0] * 1_000_000_000 + t[1]
+}
+
+fn burn(ms: i64) {
+    let end = thread_ns() + ms * 1_000_000;
+    let mut x = 1u64;
+    while thread_ns() < end {
+        for i in 0..1000u64 {
+            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
+        }
+    }
+}
+
+fn nap() {
+    std::thread::sleep(Duration::from_micros(100));
+}
+
+fn asleep(tid: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{}/stat", tid)).unwrap_or_default();
+    text.rfind(')').map_or(false, |i| text[i..].starts_with(") S"))
+}
+
+trait Lock: Send + Sync + 'static {
+    fn held(&self, f: &mut dyn FnMut(), release: fn(&mut dyn FnMut()));
+    fn pass(&self);
+}
+
+struct State {
+    round: AtomicI32,
+    entering: AtomicI32,
+    passed: AtomicI32,
+    tid: [AtomicI32; VICTIMS],
+}
+
+#[inline(never)]
+fn hog_release(drop_it: &mut dyn FnMut()) {
+    drop_it();
+    std::hint::black_box(());
+}
+
+#[inline(never)]
+fn victim_pass(lock: &dyn Lock) {
+    lock.pass();
+    std::hint::black_box(());
+}
+
+impl Lock for Mutex<u64> {
+    fn held(&self, f: &mut dyn FnMut(), release: fn(&mut dyn FnMut())) {
+        let mut guard = Some(self.lock().unwrap());
+        f();
+        release(&mut || drop(guard.take()));
+    }
+    fn pass(&self) {
+        *self.lock().unwrap() += 1;
+    }
+}
+
+impl Lock for RwLock<u64> {
+    fn held(&self, f: &mut dyn FnMut(), release: fn(&mut dyn FnMut())) {
+        let mut guard = Some(self.write().unwrap());
+        f();
+        release(&mut || drop(guard.take()));
+    }
+    fn pass(&self) {
+        std::hint::black_box(*self.read().unwrap());
+    }
+}
+
+fn victim(lock: Arc<dyn Lock>, s: Arc<State>, me: usize, rounds: i32) {
+    s.tid[me].store(unsafe { gettid() }, SeqCst);
+    for round in 1..=rounds {
+        while s.round.load(SeqCst) < round {
+            nap();
+        }
+        s.entering.fetch_add(1, SeqCst);
+        victim_pass(&*lock);
+        s.passed.fetch_add(1, SeqCst);
+    }
+}
+
+fn hog_round(lock: &dyn Lock, s: &State) -> u128 {
+    let mut ns = 0;
+    s.entering.store(0, SeqCst);
+    s.passed.store(0, SeqCst);
+    lock.held(
+        &mut || {
+            s.round.fetch_add(1, SeqCst);
+            while s.entering.load(SeqCst) < VICTIMS as i32 {
+                nap();
+            }
+            for tid in &s.tid {
+                while !asleep(tid.load(SeqCst)) {
+                    nap();
+                }
+            }
+            let begin = Instant::now();
+            burn(5);
+            ns = begin.elapsed().as_nanos();
+        },
+        hog_release,
+    );
+    while s.passed.load(SeqCst) < VICTIMS as i32 {
+        nap();
+    }
+    ns
+}
+
+fn run(name: &str, lock: Arc<dyn Lock>, rounds: i32) {
+    let s = Arc::new(State {
+        round: AtomicI32::new(0),
+        entering: AtomicI32::new(0),
+        passed: AtomicI32::new(0),
+        tid: Default::default(),
+    });
+    let victims: Vec<_> = (0..VICTIMS)
+        .map(|i| {
+            let (lock, s) = (lock.clone(), s.clone());
+            std::thread::spawn(move || victim(lock, s, i, rounds))
+        })
+        .collect();
+    let held: u128 = (0..rounds).map(|_| hog_round(&*lock, &s)).sum();
+    for v in victims {
+        v.join().unwrap();
+    }
+    let mut file = OpenOptions::new().create(true).append(true).open("numbers").unwrap();
+    writeln!(file, "held_{} {}", name, held * VICTIMS as u128).unwrap();
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let lock: Arc<dyn Lock> = match args[1].as_str() {
+        "rwlock" => Arc::new(RwLock::new(0u64)),
+        _ => Arc::new(Mutex::new(0u64)),
+    };
+    run(&args[1], lock, args[2].parse().unwrap());
+}
