@@ -176,8 +176,10 @@ void agent_stand_down(const char *why) {
 }
 
 /* Ours are the first registered, hence the last to run before fork and the first after it: handlers
- * of the host that allocate or lock find the agent at work. */
+ * of the host that allocate or lock find the agent at work. Between them the pool is locked by this
+ * thread: a dump that a signal asks for meanwhile waits until it is open again. */
 void agent_fork_prepare(void) {
+    self_enter();
     capture_gate(false);
     pool_fork_prepare();
 }
@@ -185,6 +187,7 @@ void agent_fork_prepare(void) {
 void agent_fork_parent(void) {
     pool_fork_release();
     capture_gate(true);
+    self_leave();
 }
 
 /* The tables were wiped by the kernel; what points into them is forgotten here. Names, options and
@@ -223,6 +226,7 @@ void agent_fork_child_raw(void) {
 void agent_fork_child(void) {
     pool_fork_release();
     agent_fork_child_raw();
+    self_leave();
 }
 
 void self_run_pending(void) {
