@@ -58,7 +58,8 @@ uint64_t eh_index_find(struct module *m, uint64_t pc) {
     uint64_t page = (pc - m->start) >> PAGE_BITS;
     if (x && pc >= m->start && page < x->pages) {
         from = row_at(m, x, page);
-        n = row_at(m, x, page + 1) - from + 1;
+        uint32_t to = row_at(m, x, page + 1);
+        n = to > from ? to - from + 1 : 1; /* less only where the file changes under us */
     }
     const struct hdr_row *row = &rows(m)[search(m, from, n, (int32_t)key)];
     return row->start <= key ? m->eh_hdr + (uint64_t)(int64_t)row->record : 0;
