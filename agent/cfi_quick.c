@@ -171,7 +171,8 @@ bool cfi_quick(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual, uint6
         return false;
     uint64_t start = bytes.address + at + 8 + (uint64_t)(int64_t)(int32_t)head[2];
     const uint8_t *end = p + 4 + head[0], *own = p + HEAD + p[HEAD - 1];
-    if (pc - start >= head[3] || p[HEAD - 1] >= 0x80 || own > end)
+    if (head[3] > INT32_MAX || start + head[3] < start || pc - start >= head[3] ||
+        p[HEAD - 1] >= 0x80 || own > end)
         return false;
     struct run x;
     x.p = own, x.end = end, x.left = pc - start, x.depth = 0;

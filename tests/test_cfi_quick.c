@@ -97,3 +97,25 @@ Test(cfi_quick, agrees_on_programs_made_of_garbage) {
     }
     cr_assert_gt(count.answered, 100);
 }
+
+/* A record whose section lies at that address; its function begins 0x1000 behind its own place. */
+static bool answers(uint64_t address, uint32_t size) {
+    enum { SHARED = 24, OWN = 24, PLACE = SHARED + 8 };
+    uint8_t section[SHARED + OWN] = {20, 0,    0,  0, 0,    0,  0, 0, 1,    'z', 'R', 0,
+                                     1,  0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1,   0,   0};
+    const uint32_t head[4] = {OWN - 4, SHARED + 4, 0x1000, size};
+    struct cfi_usual usual = {0};
+    uint32_t rule;
+    bool last;
+    memcpy(section + SHARED, head, sizeof head);
+    return cfi_quick((struct cfi_bytes){section, sizeof section, address}, SHARED, &usual,
+                     address + PLACE + 0x1000, &rule, &last);
+}
+
+/* Sizes are signed in records of this form, and the full interpreter finds such functions empty. */
+Test(cfi_quick, a_function_of_negative_size_or_around_the_end_of_memory_is_left_to_the_others) {
+    cr_assert(answers(0x100000, 0x7fffffff));
+    cr_assert_not(answers(0x100000, 0x80000000));
+    cr_assert(answers(-(uint64_t)0x3000, 0x100));
+    cr_assert_not(answers(-(uint64_t)0x3000, 0x4000));
+}
