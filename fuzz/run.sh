@@ -1,9 +1,9 @@
 #!/bin/sh
-# The parsers of what a host may bring along, .eh_frame and perf maps, under libFuzzer with AddressSanitizer and
-# UndefinedBehaviorSanitizer; it begins with the committed corpus.
+# The parsers of what a host may bring along, .eh_frame with its search table and perf maps, under libFuzzer with
+# AddressSanitizer and UndefinedBehaviorSanitizer; it begins with the committed corpus.
 #
 #     sh fuzz/run.sh              so many inputs as take seconds, the same ones each time: what the tests do
-#     sh fuzz/run.sh SECONDS      both at once, for so long; what they learn stays in build-fuzz/corpus
+#     sh fuzz/run.sh SECONDS      all at once, for so long; what they learn stays in build-fuzz/corpus
 #     sh fuzz/run.sh merge        the smallest part of that which covers as much, into fuzz/corpus
 #
 # BUILD=folder builds there. An input that is a finding stays in build-fuzz/found.
@@ -12,6 +12,7 @@ source_dir=$(cd "$(dirname "$0")/.." && pwd)
 build=${BUILD:-$source_dir/build-fuzz}
 what=${1:-short}
 me=fuzz
+targets="cfi:eh_frame:200000 cfi_quick:cfi_quick:12000 eh_index:eh_index:100000 perf_map:perf_map:80000" # corpus, inputs
 . "$source_dir/tools/packages.sh"
 
 set_up() {
@@ -22,11 +23,22 @@ set_up() {
     [ -f "$build/build.ninja" ] ||
         CC=clang meson setup "$build" "$source_dir" -Dfuzz=true -Dtests=false -Dbench=false >/dev/null ||
         die "meson setup failed"
-    ninja -C "$build" fuzz/fuzz_cfi fuzz/fuzz_perf_map >"$build/log" 2>&1 || {
-        cat "$build/log"
-        die "the build failed"
-    }
-    mkdir -p "$build/corpus/eh_frame" "$build/corpus/perf_map" "$build/found"
+    mkdir -p "$build/found"
+    for row in $targets; do
+        split "$row"
+        mkdir -p "$build/corpus/$corpus"
+        ninja -C "$build" "fuzz/fuzz_$target" >"$build/log" 2>&1 || {
+            cat "$build/log"
+            die "the build failed"
+        }
+    done
+}
+
+split() {
+    target=${1%%:*}
+    inputs=${1##*:}
+    corpus=${1#*:}
+    corpus=${corpus%:*}
 }
 
 # fuzz TARGET CORPUS INPUTS: new inputs go to the first folder, the committed ones are only read
@@ -67,19 +79,23 @@ merge() {
 
 set_up
 if [ "$what" = merge ]; then
-    merge cfi eh_frame
-    merge perf_map perf_map
+    for row in $targets; do
+        split "$row"
+        merge "$target" "$corpus"
+    done
     exit 0
 fi
 passed=0
 failed=0
-fuzz cfi eh_frame 200000 &
-cfi=$!
-fuzz perf_map perf_map 80000 &
-perf_map=$!
-wait $cfi
-report cfi $?
-wait $perf_map
-report perf_map $?
+running=
+for row in $targets; do
+    split "$row"
+    fuzz "$target" "$corpus" "$inputs" &
+    running="$running $target:$!"
+done
+for one in $running; do
+    wait "${one#*:}"
+    report "${one%:*}" $?
+done
 echo "[====] Synthesis: Tested: $((passed + failed)) | Passing: $passed | Failing: $failed | Crashing: 0"
 [ $failed -eq 0 ]
