@@ -162,7 +162,7 @@ static void owned_by(const struct e2e *r, uid_t uid, size_t n) {
         struct stat st;
         cr_assert(stat(r->profiles[i], &st) == 0);
         cr_expect_eq(st.st_mode & 07777, 0600, "%o", st.st_mode);
-        seen += st.st_uid == uid && !strstr(r->profiles[i], "-heap-");
+        seen += st.st_uid == uid && strstr(r->profiles[i], "-cpu-");
     }
     cr_expect_eq(seen, n, "%zu files of user %d", seen, (int)uid);
 }

@@ -46,7 +46,7 @@ static void *work_until_files(void *n) {
     int64_t end = now_ns() + PATIENCE_NS;
     do
         work_thread((void *)100);
-    while (agent_here() && now_ns() < end && files_with(".", ".pb.gz") < (intptr_t)n);
+    while (agent_here() && now_ns() < end && dumps_in(".") < (intptr_t)n);
     return NULL;
 }
 

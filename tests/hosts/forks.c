@@ -251,7 +251,7 @@ static void wait_any(int argc, char **argv) {
         dump_until(".", 1);
     else
         for (int64_t end = now_ns() + PATIENCE_NS;
-             agent_here() && now_ns() < end && files_with(".", ".pb.gz") < atoi(argv[0]);)
+             agent_here() && now_ns() < end && dumps_in(".") < atoi(argv[0]);)
             parent_work(50);
     CHECK(wait(NULL) == -1 && errno == ECHILD);
     CHECK_WITHIN(seen, 5, 5);

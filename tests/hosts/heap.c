@@ -41,7 +41,8 @@ static void count(const char *what, unsigned i, double v) {
 SITE(site0)
 SITE(site1)
 SITE(site2)
-SITE(site3) SITE(site4) SITE(site5) SITE(site6) SITE(site7)
+SITE(site3)
+SITE(site4) SITE(site5) SITE(site6) SITE(site7)
 
     static site *const sites[] = {site0, site1, site2, site3, site4, site5, site6, site7};
 enum { SITES = sizeof sites / sizeof *sites };

@@ -127,20 +127,39 @@ static inline int files_with(const char *folder, const char *text) {
     return n;
 }
 
+/* Complete profiles of that kind in the folder. */
+static inline int profiles_of(const char *folder, const char *kind) {
+    int n = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        const char *end = strstr(e->d_name, ".pb.gz");
+        n += strstr(e->d_name, kind) && end && !end[6];
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* Dumps in the folder: each writes one CPU profile, and others behind it, unless that is off. */
+static inline int dumps_in(const char *folder) {
+    int n = profiles_of(folder, "-cpu-");
+    return n ? n : profiles_of(folder, "");
+}
+
 static inline void sleep_ms(long ms) {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};
     while (nanosleep(&t, &t) != 0 && errno == EINTR)
         ;
 }
 
-/* Asks for a dump when the agent is there, and waits until folder holds n profiles. */
+/* Asks for a dump when the agent is there, and waits until folder holds n of them. */
 static inline void dump_until(const char *folder, int n) {
     if (!agent_here())
         return;
     kill(getpid(), SIGUSR2);
-    for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && files_with(folder, ".pb.gz") < n;)
+    for (int64_t end = now_ns() + PATIENCE_NS; now_ns() < end && dumps_in(folder) < n;)
         sleep_ms(2);
-    CHECK_WITHIN(files_with(folder, ".pb.gz"), n, 1e6);
+    CHECK_WITHIN(dumps_in(folder), n, 1e6);
 }
 
 /* Waits until the process has burned that much CPU time, in whatever threads. */
