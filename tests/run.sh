@@ -33,9 +33,13 @@ need_for_tests() {
     need_program node nodejs
     need_program rustc rustc
     need_program c++ g++
+    need_program pg_ctlcluster postgresql
     need_program javac default-jdk-headless
     need_package libcriterion-dev
     need_package gcc-multilib
+    need_package libjemalloc2
+    need_package libtcmalloc-minimal4
+    need_package libmimalloc2.0
 }
 
 build_all() {
