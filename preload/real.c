@@ -64,8 +64,24 @@ struct real real = {REALS_ALL(REAL).owns_malloc = true};
             return (type)0;                          \
         return real.name args;                       \
     }
-REALS_FIXED(REAL)
+REALS_NOT_LOCK_FIRST(REAL)
 REALS_BEHIND(REAL)
+#undef REAL
+
+/*
+ * The first lock may be an allocator's in front of us. The whole look-up would deadlock there, or
+ * find that a stub did nothing for an unlock: dlsym allocates when a name is missing. These are
+ * never missing.
+ */
+static void locks_first(void);
+#define REAL(type, name, params, args, version)      \
+    static type early_##name params {                \
+        locks_first();                               \
+        if (real.name == early_##name || !real.name) \
+            return (type)0;                          \
+        return real.name args;                       \
+    }
+REALS_LOCK_FIRST(REAL)
 #undef REAL
 
 static long early_syscall(long number, ...) {
@@ -364,6 +380,26 @@ static void find_host_free(struct real *f) {
         f->free_aligned_sized = made_free_aligned_sized;
 }
 
+/* Also from inside an allocator that holds a lock of its own: so nothing is looked up here that may
+ * be missing, see REALS_LOCK_FIRST. */
+static void locks_first(void) {
+    static pid_t resolving;
+    pid_t me = sys_gettid();
+    if (__atomic_load_n(&resolving, __ATOMIC_RELAXED) == me)
+        return;
+    __atomic_store_n(&resolving, me, __ATOMIC_RELAXED);
+    struct real found;
+#define REAL(type, name, params, args, version) \
+    found.name = (type(*) params)look_up(#name, version);
+    REALS_LOCK_FIRST(REAL)
+#undef REAL
+#define REAL(type, name, params, args, version) \
+    __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);
+    REALS_LOCK_FIRST(REAL)
+#undef REAL
+    __atomic_store_n(&resolving, 0, __ATOMIC_RELAXED);
+}
+
 void real_resolve(void) {
     enum { DONE = -1 };
     static pid_t resolving; /* the thread that is in here, a second one need not know; or DONE */
@@ -372,6 +408,7 @@ void real_resolve(void) {
         return;
     __atomic_store_n(&resolving, me, __ATOMIC_RELAXED);
     self_enter();
+    locks_first();
     struct real found;
 #define REAL(type, name, params, args, version) \
     found.name = (type(*) params)look_up(#name, version);

@@ -90,34 +90,23 @@
 
 /* Versions: of conditions there are two, the older one (of 2002) a single word; dlsym of glibc
  * before 2.36 finds that one. */
-#define REALS_LOCK(REAL)                                                                                                     \
-    REAL(int,    pthread_mutex_lock,(pthread_mutex_t *m),                             (m),             NULL)                 \
+#define REALS_LOCK_LATER(REAL)                                                                                               \
     REAL(int,    pthread_mutex_timedlock,(pthread_mutex_t *m, const struct timespec *until),(m, until),      NULL)           \
-    REAL(int,    pthread_mutex_clocklock,(pthread_mutex_t *m, clockid_t clock, const struct timespec *until),(m, clock, until),NULL)\
-    REAL(int,    pthread_mutex_unlock,(pthread_mutex_t *m),                             (m),             NULL)               \
-    REAL(int,    pthread_rwlock_rdlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    pthread_mutex_clocklock,(pthread_mutex_t *m, clockid_t clock, const struct timespec *until),(m, clock, until),NULL) \
     REAL(int,    pthread_rwlock_timedrdlock,(pthread_rwlock_t *l, const struct timespec *until),(l, until),      NULL)       \
-    REAL(int,    pthread_rwlock_clockrdlock,(pthread_rwlock_t *l, clockid_t clock, const struct timespec *until),(l, clock, until),NULL)\
-    REAL(int,    pthread_rwlock_wrlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    pthread_rwlock_clockrdlock,(pthread_rwlock_t *l, clockid_t clock, const struct timespec *until),(l, clock, until),NULL) \
     REAL(int,    pthread_rwlock_timedwrlock,(pthread_rwlock_t *l, const struct timespec *until),(l, until),      NULL)       \
-    REAL(int,    pthread_rwlock_clockwrlock,(pthread_rwlock_t *l, clockid_t clock, const struct timespec *until),(l, clock, until),NULL)\
-    REAL(int,    pthread_rwlock_unlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    pthread_rwlock_clockwrlock,(pthread_rwlock_t *l, clockid_t clock, const struct timespec *until),(l, clock, until),NULL) \
     REAL(int,    pthread_cond_wait, (pthread_cond_t *c, pthread_mutex_t *m),          (c, m),          "GLIBC_2.3.2")        \
-    REAL(int,    pthread_cond_timedwait,(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *until),(c, m, until),   "GLIBC_2.3.2")\
-    REAL(int,    pthread_cond_clockwait,(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock, const struct timespec *until),(c, m, clock, until),NULL)\
+    REAL(int,    pthread_cond_timedwait,(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *until),(c, m, until),   "GLIBC_2.3.2") \
+    REAL(int,    pthread_cond_clockwait,(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock, const struct timespec *until),(c, m, clock, until),NULL) \
     REAL(int,    pthread_cond_signal,(pthread_cond_t *c),                              (c),             "GLIBC_2.3.2")       \
     REAL(int,    pthread_cond_broadcast,(pthread_cond_t *c),                              (c),             "GLIBC_2.3.2")    \
-    REAL(int,    sem_wait,          (sem_t *s),                                       (s),             NULL)                 \
     REAL(int,    sem_timedwait,     (sem_t *s, const struct timespec *until),         (s, until),      NULL)                 \
     REAL(int,    sem_clockwait,     (sem_t *s, clockid_t clock, const struct timespec *until),(s, clock, until),NULL)        \
-    REAL(int,    sem_post,          (sem_t *s),                                       (s),             NULL)                 \
     REAL(int,    pthread_barrier_wait,(pthread_barrier_t *b),                           (b),             NULL)               \
-    REAL(int,    pthread_spin_lock, (pthread_spinlock_t *s),                          (s),             NULL)                 \
-    REAL(int,    pthread_spin_unlock,(pthread_spinlock_t *s),                          (s),             NULL)                \
-    REAL(int,    pthread_once,      (pthread_once_t *once, void (*init)(void)),       (once, init),    NULL)                 \
-    REAL(int,    pthread_join,      (pthread_t t, void **ret_result),                 (t, ret_result), NULL)                 \
-    REAL(int,    pthread_timedjoin_np,(pthread_t t, void **ret_result, const struct timespec *until),(t, ret_result, until),NULL)\
-    REAL(int,    pthread_clockjoin_np,(pthread_t t, void **ret_result, clockid_t clock, const struct timespec *until),(t, ret_result, clock, until),NULL)\
+    REAL(int,    pthread_timedjoin_np,(pthread_t t, void **ret_result, const struct timespec *until),(t, ret_result, until),NULL) \
+    REAL(int,    pthread_clockjoin_np,(pthread_t t, void **ret_result, clockid_t clock, const struct timespec *until),(t, ret_result, clock, until),NULL) \
     REAL(int,    mtx_lock,          (mtx_t *m),                                       (m),             NULL)                 \
     REAL(int,    mtx_timedlock,     (mtx_t *m, const struct timespec *until),         (m, until),      NULL)                 \
     REAL(int,    mtx_unlock,        (mtx_t *m),                                       (m),             NULL)                 \
@@ -127,6 +116,20 @@
     REAL(int,    cnd_broadcast,     (cnd_t *c),                                       (c),             NULL)                 \
     REAL(int,    thrd_join,         (thrd_t t, int *ret_result),                      (t, ret_result), NULL)                 \
     REAL(void,   call_once,         (once_flag *once, void (*init)(void)),            (once, init),    NULL)
+
+/* In every libc that we know, under one version: what allocators lock with. Looked up first (real.c). */
+#define REALS_LOCK_FIRST(REAL)                                                                                               \
+    REAL(int,    pthread_mutex_lock,(pthread_mutex_t *m),                             (m),             NULL)                 \
+    REAL(int,    pthread_mutex_unlock,(pthread_mutex_t *m),                             (m),             NULL)               \
+    REAL(int,    pthread_rwlock_rdlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    pthread_rwlock_wrlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    pthread_rwlock_unlock,(pthread_rwlock_t *l),                            (l),             NULL)              \
+    REAL(int,    sem_wait,          (sem_t *s),                                       (s),             NULL)                 \
+    REAL(int,    sem_post,          (sem_t *s),                                       (s),             NULL)                 \
+    REAL(int,    pthread_spin_lock, (pthread_spinlock_t *s),                          (s),             NULL)                 \
+    REAL(int,    pthread_spin_unlock,(pthread_spinlock_t *s),                          (s),             NULL)                \
+    REAL(int,    pthread_once,      (pthread_once_t *once, void (*init)(void)),       (once, init),    NULL)                 \
+    REAL(int,    pthread_join,      (pthread_t t, void **ret_result),                 (t, ret_result), NULL)
 
 /* Called by doors, and no doors themselves. */
 #define REALS_BEHIND(REAL)                                                                                                   \
@@ -159,11 +162,13 @@
     REAL(void *, __deregister_frame_info_bases, (const void *begin), (begin), NULL)
 /* clang-format on */
 
-#define REALS_FIXED(REAL) \
-    REALS_MALLOC(REAL) REALS_NEW(REAL) REALS_DELETE(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) \
-    REALS_LOCK(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
-#define REALS(REAL)     REALS_VARIADIC(REAL) REALS_FIXED(REAL)
-#define REALS_ALL(REAL) REALS(REAL) REALS_BEHIND(REAL)
+#define REALS_NOT_LOCK_FIRST(REAL)                                           \
+    REALS_MALLOC(REAL)                                                       \
+    REALS_NEW(REAL) REALS_DELETE(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) \
+        REALS_LOCK_LATER(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
+#define REALS_FIXED(REAL) REALS_NOT_LOCK_FIRST(REAL) REALS_LOCK_FIRST(REAL)
+#define REALS(REAL)       REALS_VARIADIC(REAL) REALS_FIXED(REAL)
+#define REALS_ALL(REAL)   REALS(REAL) REALS_BEHIND(REAL)
 
 struct real {
 #define REAL(type, name, params, args, version) type(*name) params;

@@ -37,8 +37,8 @@ need_for_tests() {
     need_program node nodejs
     need_program rustc rustc
     need_program c++ g++
+    need_program pg_ctlcluster postgresql
     need_program javac default-jdk-headless
-    need_program g++ g++
     need_package libboost-context-dev
     need_package libcriterion-dev
     need_package gcc-multilib

@@ -64,7 +64,10 @@ static void free_cond(void) {
 static NOINLINE void wait_sem(void) { CHECK(sem_wait(&the_sem) == 0); }
 static void free_sem(void) { sem_post(&the_sem); }
 
-static NOINLINE void wait_barrier(void) { pthread_barrier_wait(&the_barrier); }
+static NOINLINE void wait_barrier(void) {
+    pthread_barrier_wait(&the_barrier);
+    __asm__ volatile("" ::: "memory");
+}
 static void free_barrier(void) { pthread_barrier_wait(&the_barrier); }
 
 static NOINLINE void wait_once(void) { CHECK(pthread_once(&the_once, until_gate) == 0); }
