@@ -4,7 +4,7 @@
 #
 #     sh bench/run.sh [--short] [--only NAME]
 #
-# NAME: malloc, sample, start, programs, dump, calls, memory, heap, and of heap: heap_pairs, heap_samples,
+# NAME: malloc, sample, start, programs, dump, calls, locks, memory, heap, and of heap: heap_pairs, heap_samples,
 # heap_large, heap_programs, heap_peers. BUILD=folder uses that build, CPU=n pins to it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -202,6 +202,36 @@ bench_calls() {
     versus "$1" "$ops" sigprocmask && difference "sigprocmask" ns 8 1 -
 }
 
+# lock_row WHAT NAME THREADS LIMIT: against no preload, with a bare interposer beside it. LIMIT: +ns, or, with
+# x, a ratio.
+lock_row() {
+    pin="-c $cpu" && [ "$3" = 0 ] || pin=
+    # shellcheck disable=SC2086 # two words or none
+    "$spawn" -n "$runs" $pin -d "$dir/out" base "pass:LD_PRELOAD=$build/bench/libpassthrough_locks.so" "agent:$agent" \
+        "off:$agent;CPROF=off" "peer:$agent;CPROF=mutex=10us,block=10us" -- "$build/bench/locks" "$2" "$3" >"$dir/last"
+    rm -f "$dir"/out/*
+    b=$(get base 8) a=$(get agent 8) met=- limit=-
+    case $4 in
+    x*) d="x $(calc "$a / $b" %.3f)" limit="<= $4" met=$(verdict "$a / $b" "${4#x}") ;;
+    -) d=$(calc "$a - $b" %+.2f) ;;
+    *) d=$(calc "$a - $b" %+.2f) limit="<= +$4 ns" met=$(verdict "$a - $b" "$4") ;;
+    esac
+    row "$1" ns "$b" "$a" "$(get off 8)" - "$d" "$limit" "$met"
+    row "... a bare interposer" ns "$(get pass 8)" "$a" "$(get off 8)" - "x $(calc "$a / $(get pass 8)" %.3f)" - -
+    row "... a sample each 10 us" ns "$b" "$(get peer 8)" - - "x $(calc "$(get peer 8) / $b" %.3f)" - -
+}
+
+bench_locks() {
+    runs=$1
+    lock_row "lock+unlock, one thread" pair 0 1.5
+    lock_row "lock+unlock, two threads" pair_mt 0 2
+    lock_row "read lock+unlock, two threads" read 0 -
+    lock_row "condition ping-pong" ping_pong 2 -
+    for threads in 2 8 64; do
+        lock_row "contended, $threads threads" contended $threads x1.03
+    done
+}
+
 bench_memory() {
     versus "$1" "$ops" rss
     difference "RSS at start" KB 9 1 2048
@@ -217,7 +247,7 @@ bench_memory() {
 
 # NAME runs runs-when-short
 echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
-for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 memory:9:3 \
+for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 locks:9:2 memory:9:3 \
     heap_pairs:7:2 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1; do
     name=${bench%%:*} runs=${bench#*:}
     [ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "${name%%_*}" ] || continue

@@ -80,7 +80,7 @@ printf '#include "preload/real.h"\n#define REAL(type, name, params, args, versio
     ${CC:-cc} -E -P -D_GNU_SOURCE -I. -x c - 2>"$tmp/cc" | tr ' ' '\n' | grep -A1 '^door$' | grep -v -e '^door$' -e '^--$' |
     sort -u >"$tmp/rows"
 [ -s "$tmp/rows" ] || cat "$tmp/cc"
-nm -D --defined-only "$so" | awk '{print $NF}' | sed 's/@.*//' | sort -u >"$tmp/exports"
+nm -D --defined-only "$so" | awk '$(NF - 1) != "A" {print $NF}' | sed 's/@.*//' | sort -u >"$tmp/exports"
 {
     grep -v '^cprof_' "$tmp/exports" | comm -13 "$tmp/rows" - | sed 's/$/: exported, but no row of preload\/real.h/'
     comm -23 "$tmp/rows" "$tmp/exports" | sed 's/$/: a row of preload\/real.h, but not exported/'

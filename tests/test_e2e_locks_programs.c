@@ -58,7 +58,7 @@ Test(allocators, malloc_of_glibc) {
     snprintf(command, sizeof command, "churn 20000 %d", is_long() ? 60 : 0);
     e2e_timeout_s = 300;
     struct e2e r = e2e_same(exact, command);
-    cr_expect(e2e_ask(&r, "*-mutex-1.pb.gz", "--share churn_once") > 0.9);
+    cr_expect(e2e_ask(&r, "*-mutex-1.pb.gz", "--share churner") > 0.9);
     e2e_done(&r);
 }
 
@@ -78,7 +78,8 @@ Test(programs, postgres_and_its_balances) {
 Test(programs, redis_io_threads) {
     needs("redis-server");
     struct e2e r = drive(exact, "redis_threads.sh");
-    on_top(&r, "cprof-redis-server-*-block-1.pb.gz", "IOThreadMain");
+    cr_expect(e2e_ask(&r, "cprof-redis-server-*-block-1.pb.gz",
+                      "--where kind=mutex --share IOThreadMain") > 0.9);
     e2e_done(&r);
 }
 
@@ -87,7 +88,7 @@ Test(programs, nginx_thread_pool) {
     needs("nginx");
     needs("wrk");
     struct e2e r = drive(exact, "nginx_threads.sh");
-    on_top(&r, "cprof-nginx-*-block-1.pb.gz", "ngx_thread_pool_cycle");
+    on_top(&r, "cprof-nginx-*-block-1.pb.gz", "ngx_thread_cond_wait");
     e2e_done(&r);
 }
 
@@ -101,21 +102,20 @@ Test(programs, python_threads) {
     e2e_done(&r);
 }
 
-/* What the kernel took for all futex waits, by strace, against the block profile of the same run.
- * What lies between is the tracer's own stop at each call, on our side of it. */
+/* What the kernel took for all futex waits, by strace, against the block profile of the same run:
+ * our waits contain the system calls, and beside them the tracer's two stops at each, which on a
+ * busy machine may take as long as they like. The long form is for a quiet one. */
 Test(programs, waits_are_what_strace_saw) {
-    needs("python3");
     needs("strace");
     int status;
     free(e2e_shell(&status, "strace -f -o /dev/null true 2>&1"));
     e2e_need(status == 0, "the right to use strace");
-    char env[512];
-    snprintf(env, sizeof env, "%s STRACE=futex.txt", exact);
-    struct e2e r = drive(env, "gil.sh");
+    struct e2e r = drive(exact, "traced_hog.sh");
     char *seen = e2e_shell(NULL, "python3 '" PROGRAMS "/strace_waits.py' '%s/futex.txt'", r.dir);
-    double traced = strtod(seen, NULL),
-           block = e2e_ask(&r, "cprof-python3*-block-1.pb.gz", "--total");
-    cr_expect(fabs(block - traced) <= 0.05 * traced, "block profile %.1f ms, strace %.1f ms",
+    double traced = strtod(seen, NULL), block = e2e_ask(&r, "cprof-hog-*-block-1.pb.gz", "--total");
+    cr_expect(traced > 0 && block >= 0.999 * traced, "block profile %.1f ms, strace %.1f ms",
+              block / 1e6, traced / 1e6);
+    cr_expect(!is_long() || block <= 1.05 * traced, "block profile %.1f ms, strace %.1f ms",
               block / 1e6, traced / 1e6);
     free(seen);
     e2e_done(&r);

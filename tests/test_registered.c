@@ -186,8 +186,12 @@ Test(registered, all_of_one_key_end_together) {
 
 Test(registered, the_same_twice_stays_one) {
     struct section *s = section_of(1);
+    struct registered_place first, second;
     cr_assert(add(s));
+    cr_assert(registered_find(code(s, 0), &first));
     cr_assert(add(s));
+    cr_assert(registered_find(code(s, 0), &second));
+    cr_assert_eq(first.block, second.block);
     cr_assert(removed(s));
     cr_assert_not(is_found(s, 0));
     cr_assert_not(removed(s));

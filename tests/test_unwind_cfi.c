@@ -164,7 +164,7 @@ Test(unwind_cfi, every_instruction_of_a_longjmp, .init = start) {
 static void clean(int *p) { sink += *p; }
 
 static __attribute__((noinline)) void throws(struct _Unwind_Exception *e, _Unwind_Stop_Fn stop) {
-    int held __attribute__((cleanup(clean))) = 1;
+    int held __attribute__((cleanup(clean), unused)) = 1;
     trap_on();
     _Unwind_ForcedUnwind(e, stop, NULL);
     __asm__ volatile("");
@@ -172,7 +172,7 @@ static __attribute__((noinline)) void throws(struct _Unwind_Exception *e, _Unwin
 
 static __attribute__((noinline)) void calls_what_throws(struct _Unwind_Exception *e,
                                                         _Unwind_Stop_Fn stop) {
-    int held __attribute__((cleanup(clean))) = 10;
+    int held __attribute__((cleanup(clean), unused)) = 10;
     throws(e, stop);
     __asm__ volatile("");
 }

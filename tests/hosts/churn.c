@@ -5,6 +5,8 @@
  */
 #include "hog.h"
 
+#include <stdatomic.h>
+
 enum { CHURNERS = 8, SLOTS = 4096 };
 
 static void *_Atomic slots[SLOTS];
@@ -21,7 +23,7 @@ static NOINLINE void churn_once(uint32_t r) {
     char *fresh = malloc(some_size(r >> 8));
     CHECK(fresh);
     fresh[0] = 1;
-    free(__atomic_exchange_n(&slots[r % SLOTS], fresh, __ATOMIC_ACQ_REL));
+    free(atomic_exchange(&slots[r % SLOTS], fresh));
     if (r % 16 == 0) {
         pthread_mutex_lock(&churn_state.lock);
         free(realloc(calloc(1, 64),
