@@ -169,20 +169,22 @@ static void block_give(struct registered *b) {
     known.free_last[c] = b;
 }
 
-/* A list to fill with as many places as there are and one more. */
-static struct list *list_take(uint32_t n) {
-    struct list **slot = &known.lists[known.turn];
-    if (!*slot || (*slot)->cap < n) {
+/* Room for n places in each list, so that an end, which only leaves one out, needs no memory. */
+static bool lists_hold(uint32_t n) {
+    for (unsigned i = 0; i < LISTS; i++) {
+        struct list *l = known.lists[i];
+        if (l && l->cap >= n)
+            continue;
         uint32_t cap = 64;
         while (cap < n)
             cap *= 2;
-        struct list *l = carve(sizeof *l + cap * sizeof l->at[0]);
+        l = carve(sizeof *l + cap * sizeof l->at[0]);
         if (!l)
-            return NULL;
+            return false;
         l->cap = cap;
-        *slot = l;
+        known.lists[i] = l;
     }
-    return *slot;
+    return true;
 }
 
 /* Changing: the list as a whole, with one block more or without those marked
@@ -190,9 +192,9 @@ static struct list *list_take(uint32_t n) {
 
 static bool publish(struct registered *more, const struct registered *without) {
     const struct list *old = atomic_load(&known.current);
-    struct list *l = list_take((old ? old->n : 0) + 1);
-    if (!l)
+    if (more && !lists_hold((old ? old->n : 0) + 1))
         return false;
+    struct list *l = known.lists[known.turn];
     uint32_t n = 0;
     for (uint32_t i = 0; old && i < old->n; i++) {
         if (more && more->lo < old->at[i].lo) {
@@ -296,8 +298,7 @@ static struct registered *find_key(uint64_t key, uint64_t begin) {
 }
 
 static void drop(struct registered *b) {
-    if (!publish(NULL, b))
-        return;
+    publish(NULL, b);
     atomic_fetch_add(&b->version, 1);
     rules_forget(b->lo, b->hi);
     block_give(b);
@@ -340,13 +341,20 @@ bool registered_remove(uint64_t key, struct registration *ret) {
     lock();
     for (struct registered *b; (b = find_key(key, 0)); any = true) {
         *ret = b->how;
-        const struct list *before = atomic_load(&known.current);
         drop(b);
-        if (before == atomic_load(&known.current))
-            break;
     }
     unlock();
     return any;
 }
 
-void registered_reset(void) { atomic_store(&known.lock, 0); }
+/* Another thread was in the midst of a change: free memory may be half on its list, and the list to
+ * fill next may be the one that is read. */
+void registered_reset(void) {
+    if (!atomic_exchange(&known.lock, 0))
+        return;
+    memset(known.free_first, 0, sizeof known.free_first);
+    memset(known.free_last, 0, sizeof known.free_last);
+    known.chunk_left = 0;
+    if (known.lists[known.turn] == atomic_load(&known.current))
+        known.turn = (known.turn + 1) % LISTS;
+}
