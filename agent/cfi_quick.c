@@ -132,7 +132,7 @@ static enum outcome execute(struct run *x) {
 /*
  * A push and a pop as compilers describe them, all of it in one word that is compared at once:
  * advance (2 bits of 0x40), def_cfa_offset (0x0e) n; and for a push also offset (2 bits of 0x80) n.
- * Instruction by instruction a processor that has not seen this function guesses wrong at each.
+ * Instruction by instruction a processor that has not seen this function may guess wrong at each.
  */
 enum { POP_BYTES = 3, PUSH_BYTES = 5 };
 static const uint64_t POP_MASK = 0x80ffc0, POP = 0x000e40;

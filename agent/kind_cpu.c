@@ -154,8 +154,9 @@ static uint64_t some_period(struct thread *t) {
 /*
  * A fixed period falls into step with periodic hosts, so every fourth sample brings another one,
  * within 10 %, and another phase. Between two of them the kernel re-arms: a system call at each
- * sample would be 0.7 us of it. A host of exactly our period is met at few phases in 40 ms: its
- * shares stay without bias, but scatter as if there were half the samples.
+ * sample would be 0.7 us of it. A host of exactly our period is met at few phases in 40 ms: as
+ * phases are drawn evenly its shares have no bias, but they scatter more. With eight samples to a
+ * period they did as if there were a quarter of them; with four, half is expected, not measured.
  */
 static void vary_period(struct thread *t) {
     if (++t->samples % SAMPLES_PER_PERIOD)
