@@ -26,16 +26,6 @@ static struct {
     bool complained;
 } dump;
 
-static void comment_count(struct freeze *f, const char *key, uint64_t n) {
-    char buf[160];
-    struct text t = TEXT_ON(buf);
-    text_char(&t, '#');
-    text_str(&t, key);
-    text_char(&t, '=');
-    text_u64(&t, n);
-    snapshot_comment(&f->snapshot, buf);
-}
-
 static void comment_who(struct freeze *f) {
     char buf[256];
     struct text t = TEXT_ON(buf);
@@ -74,22 +64,22 @@ static void comment_drops(struct freeze *f) {
 static void comment_host(struct freeze *f, const struct symbols_report *names) {
     struct rusage ru = {0};
     sys_call_2(SYS_getrusage, RUSAGE_SELF, &ru);
-    comment_count(f, "host_user_us",
-                  (uint64_t)ru.ru_utime.tv_sec * 1000000u + (uint64_t)ru.ru_utime.tv_usec);
-    comment_count(f, "host_system_us",
-                  (uint64_t)ru.ru_stime.tv_sec * 1000000u + (uint64_t)ru.ru_stime.tv_usec);
-    comment_count(f, "host_cpu_ns", sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
-    comment_count(f, "host_max_rss_kb", (uint64_t)ru.ru_maxrss);
-    comment_count(f, "host_rss_kb", proc_status("VmRSS", 0));
-    comment_count(f, "host_threads", proc_status("Threads", 0));
-    comment_count(f, "agent_bytes",
-                  arena_mapped(&agent.arena) + atomic_load(&agent.modules.table_bytes));
-    comment_count(f, "walks", atomic_load(&agent.walks));
-    comment_count(f, "walks_complete", atomic_load(&agent.walks_complete));
-    comment_count(f, "stacks", atomic_load(&agent.stacks.chains.n));
-    comment_count(f, "locations_named", names->named);
-    comment_count(f, "locations_unnamed", names->unnamed);
-    comment_count(f, "files_changed_on_disk", names->files_stale);
+    snapshot_comment_count(&f->snapshot, "host_user_us",
+                           (uint64_t)ru.ru_utime.tv_sec * 1000000u + (uint64_t)ru.ru_utime.tv_usec);
+    snapshot_comment_count(&f->snapshot, "host_system_us",
+                           (uint64_t)ru.ru_stime.tv_sec * 1000000u + (uint64_t)ru.ru_stime.tv_usec);
+    snapshot_comment_count(&f->snapshot, "host_cpu_ns", sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+    snapshot_comment_count(&f->snapshot, "host_max_rss_kb", (uint64_t)ru.ru_maxrss);
+    snapshot_comment_count(&f->snapshot, "host_rss_kb", proc_status("VmRSS", 0));
+    snapshot_comment_count(&f->snapshot, "host_threads", proc_status("Threads", 0));
+    snapshot_comment_count(&f->snapshot, "agent_bytes",
+                           arena_mapped(&agent.arena) + atomic_load(&agent.modules.table_bytes));
+    snapshot_comment_count(&f->snapshot, "walks", atomic_load(&agent.walks));
+    snapshot_comment_count(&f->snapshot, "walks_complete", atomic_load(&agent.walks_complete));
+    snapshot_comment_count(&f->snapshot, "stacks", atomic_load(&agent.stacks.chains.n));
+    snapshot_comment_count(&f->snapshot, "locations_named", names->named);
+    snapshot_comment_count(&f->snapshot, "locations_unnamed", names->unnamed);
+    snapshot_comment_count(&f->snapshot, "files_changed_on_disk", names->files_stale);
 }
 
 static void window_set(struct snapshot *s, enum kind_id id) {

@@ -21,12 +21,12 @@ const struct kind *const kinds[KIND_COUNT] = {KINDS(KIND_ROW)};
 
 void kinds_thread_begin(struct thread *t) {
     for (unsigned id = 0; id < KIND_COUNT; id++)
-        if (agent.options.kinds[id].on && kinds[id])
+        if (agent.options.kinds[id].on && kinds[id] && kinds[id]->thread_begin)
             kinds[id]->thread_begin(t);
 }
 
 void kinds_thread_end(struct thread *t) {
     for (unsigned id = 0; id < KIND_COUNT; id++)
-        if (agent.options.kinds[id].on && kinds[id])
+        if (agent.options.kinds[id].on && kinds[id] && kinds[id]->thread_end)
             kinds[id]->thread_end(t);
 }

@@ -25,7 +25,7 @@ struct kind {
     void (*snapshot)(struct freeze *f);
     /* In a fork child, after the tables were emptied: begins anew. */
     void (*reset)(void);
-    /* A thread of the host was born or is about to end; runs in that thread. */
+    /* A thread of the host was born or is about to end; runs in that thread. NULL: no matter. */
     void (*thread_begin)(struct thread *t);
     void (*thread_end)(struct thread *t);
     /* Something was collected since the last file, apart from remainders. */

@@ -102,8 +102,6 @@ static void reset(void) {
     memset(kind_heap_state.written, 0, sizeof kind_heap_state.written);
 }
 
-static void thread_nothing(struct thread *t) {}
-
 static bool has_samples(enum kind_id id) {
     return atomic_load(&heap.samples) > kind_heap_state.written[id];
 }
@@ -115,16 +113,6 @@ static bool allocs_has_samples(void) { return has_samples(KIND_allocs); }
 static bool heappeak_has_samples(void) { return has_samples(KIND_heappeak); }
 
 /* Comments. */
-
-static void comment(struct freeze *f, const char *key, uint64_t n) {
-    char buf[96];
-    struct text t = TEXT_ON(buf);
-    text_char(&t, '#');
-    text_str(&t, key);
-    text_char(&t, '=');
-    text_u64(&t, n);
-    snapshot_comment(&f->snapshot, buf);
-}
 
 static void comment_provider(struct freeze *f) {
     const struct provider *p = &agent.provider;
@@ -148,10 +136,10 @@ static void comment_rate(struct freeze *f) {
     unsigned rate = atomic_load(&heap.rate), most = atomic_load(&heap.window.doublings_most);
     char buf[200];
     struct text t = TEXT_ON(buf);
-    comment(f, "heap_rate", kind_heap_state.rate);
+    snapshot_comment_count(&f->snapshot, "heap_rate", kind_heap_state.rate);
     if (!most)
         return;
-    comment(f, "heap_rate_now", rate ? heap_rate_bytes(rate) : 0);
+    snapshot_comment_count(&f->snapshot, "heap_rate_now", rate ? heap_rate_bytes(rate) : 0);
     text_str(&t, "rate adapted to many large allocations: at times one sample in ");
     text_u64(&t, kind_heap_state.rate << most);
     text_str(&t, " bytes; the numbers stay unbiased and are coarser");
@@ -164,9 +152,9 @@ static void comment_totals(struct freeze *f) {
     int64_t live = atomic_load(&heap.live_bytes);
     uint64_t own = 0;
     bool may_ask = sys_gettid() == agent.worker.tid && agent.provider.allocated;
-    comment(f, "heap_live_bytes", live > 0 ? (uint64_t)live : 0);
+    snapshot_comment_count(&f->snapshot, "heap_live_bytes", live > 0 ? (uint64_t)live : 0);
     if (may_ask && agent.provider.allocated(&own))
-        comment(f, "heap_allocator_bytes", own);
+        snapshot_comment_count(&f->snapshot, "heap_allocator_bytes", own);
 }
 
 static void comments(struct freeze *f) {
@@ -174,11 +162,11 @@ static void comments(struct freeze *f) {
     comment_provider(f);
     comment_rate(f);
     comment_totals(f);
-    comment(f, "heap_samples", atomic_load(&heap.samples));
-    comment(f, "heap_live_samples", n);
-    comment(f, "heap_filter_slots", filter_slots());
-    comment(f, "heap_missed_frees", missed);
-    comment(f, "agent_pool_bytes", pool_mapped());
+    snapshot_comment_count(&f->snapshot, "heap_samples", atomic_load(&heap.samples));
+    snapshot_comment_count(&f->snapshot, "heap_live_samples", n);
+    snapshot_comment_count(&f->snapshot, "heap_filter_slots", filter_slots());
+    snapshot_comment_count(&f->snapshot, "heap_missed_frees", missed);
+    snapshot_comment_count(&f->snapshot, "agent_pool_bytes", pool_mapped());
 }
 
 /* Rows. */
@@ -309,7 +297,7 @@ static void snapshot_heappeak(struct freeze *f) {
     f->snapshot.period = (int64_t)kind_heap_state.rate;
     f->snapshot.drop_frames = drop_frames;
     table_each(&heap.table, live >= peak ? freeze_now : freeze_peak, f);
-    comment(f, "heap_peak_bytes", (uint64_t)(live >= peak ? live : peak));
+    snapshot_comment_count(&f->snapshot, "heap_peak_bytes", (uint64_t)(live >= peak ? live : peak));
     comments(f);
 }
 
@@ -318,8 +306,6 @@ const struct kind kind_heap = {
     .stop = stop,
     .snapshot = snapshot_heap,
     .reset = reset,
-    .thread_begin = thread_nothing,
-    .thread_end = thread_nothing,
     .has_samples = heap_has_samples,
 };
 
@@ -328,8 +314,6 @@ const struct kind kind_allocs = {
     .stop = stop,
     .snapshot = snapshot_allocs,
     .reset = reset,
-    .thread_begin = thread_nothing,
-    .thread_end = thread_nothing,
     .has_samples = allocs_has_samples,
 };
 
@@ -338,7 +322,5 @@ const struct kind kind_heappeak = {
     .stop = stop,
     .snapshot = snapshot_heappeak,
     .reset = reset,
-    .thread_begin = thread_nothing,
-    .thread_end = thread_nothing,
     .has_samples = heappeak_has_samples,
 };

@@ -114,16 +114,6 @@ static void freeze_one(struct row *r, void *arg) {
         freeze_row(arg, r, values);
 }
 
-static void comment(struct freeze *f, const char *key, uint64_t n) {
-    char buf[80];
-    struct text t = TEXT_ON(buf);
-    text_char(&t, '#');
-    text_str(&t, key);
-    text_char(&t, '=');
-    text_u64(&t, n);
-    snapshot_comment(&f->snapshot, buf);
-}
-
 /* Of what has a holder: the sums that must agree. */
 static void comment_totals(struct freeze *f) {
     uint64_t waited = 0, charged = 0, wakeup = 0, abandoned = 0;
@@ -136,17 +126,17 @@ static void comment_totals(struct freeze *f) {
         wakeup += atomic_load(&t->wakeup_ns);
         abandoned += atomic_load(&t->abandoned_ns);
     }
-    comment(f, "lock_waited_ns", waited);
-    comment(f, "lock_charged_ns", charged);
-    comment(f, "lock_wakeup_ns", wakeup);
-    comment(f, "lock_abandoned_ns", abandoned);
+    snapshot_comment_count(&f->snapshot, "lock_waited_ns", waited);
+    snapshot_comment_count(&f->snapshot, "lock_charged_ns", charged);
+    snapshot_comment_count(&f->snapshot, "lock_wakeup_ns", wakeup);
+    snapshot_comment_count(&f->snapshot, "lock_abandoned_ns", abandoned);
 }
 
 static void freeze_profile(struct freeze *f, struct profile *p, struct grid_pace *pace) {
     p->written = atomic_load(&p->samples);
     table_each(&p->table, freeze_one, f);
     comment_totals(f);
-    comment(f, "sample_period_ns", grid_pace_period(pace));
+    snapshot_comment_count(&f->snapshot, "sample_period_ns", grid_pace_period(pace));
 }
 
 static void snapshot_mutex(struct freeze *f) { freeze_profile(f, &rows.held, &locks.mutex_pace); }
@@ -269,16 +259,11 @@ static void reset(void) {
     lock_reset();
 }
 
-static void thread_begin(struct thread *t) {}
-static void thread_end(struct thread *t) {}
-
 const struct kind kind_mutex = {
     .start = start_mutex,
     .stop = stop_mutex,
     .snapshot = snapshot_mutex,
     .reset = reset,
-    .thread_begin = thread_begin,
-    .thread_end = thread_end,
     .has_samples = has_mutex,
 };
 
@@ -287,7 +272,5 @@ const struct kind kind_block = {
     .stop = stop_block,
     .snapshot = snapshot_block,
     .reset = reset,
-    .thread_begin = thread_begin,
-    .thread_end = thread_end,
     .has_samples = has_block,
 };

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fmt.h"
+
 enum { BLOCK = 64 << 10 };
 
 struct snapshot_block {
@@ -72,6 +74,16 @@ void snapshot_comment(struct snapshot *s, const char *text) {
     const char *copy = snapshot_text(s, text, strlen(text));
     if (copy)
         s->comments[s->n_comments++] = copy;
+}
+
+void snapshot_comment_count(struct snapshot *s, const char *key, uint64_t n) {
+    char buf[160];
+    struct text t = TEXT_ON(buf);
+    text_char(&t, '#');
+    text_str(&t, key);
+    text_char(&t, '=');
+    text_u64(&t, n);
+    snapshot_comment(s, buf);
 }
 
 void snapshot_done(struct snapshot *s) {

@@ -82,5 +82,7 @@ const char *snapshot_text(struct snapshot *s, const char *from, size_t n);
 /* Appends a comment (copied). Lines that start with '#' are for machines: pprof does not print
  * them. */
 void snapshot_comment(struct snapshot *s, const char *text);
+/* Appends "#key=n". */
+void snapshot_comment_count(struct snapshot *s, const char *key, uint64_t n);
 /* Frees everything; *s is a valid empty snapshot afterwards. */
 void snapshot_done(struct snapshot *s);
