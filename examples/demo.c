@@ -7,11 +7,13 @@
  * them.
  *
  * It also leaks, 64 KiB a request in remember(), and says how much: a heap profile shows that on
- * top.
+ * top. And its workers fight over one lock, because archive() keeps it for 5 ms at a time where
+ * publish() is done at once: a mutex profile shows archive() on top, a block profile who waited.
  *
  *     demo [SECONDS [THREADS]]
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,12 +76,16 @@ static const struct task {
     void (*work)(struct request *);
 } tasks[TASKS] = {{"parse", 50, parse}, {"compress", 30, compress}, {"checksum", 20, checksum}};
 
+static pthread_mutex_t board = PTHREAD_MUTEX_INITIALIZER;
+
 struct worker {
     pthread_t thread;
+    bool archives;            /* one of them does */
     uint64_t stop_ns;         /* on the monotonic clock */
     uint64_t spent_ns[TASKS]; /* of this thread's CPU clock */
     uint64_t requests;
     uint64_t leaked_bytes;
+    uint64_t waited_ns; /* for the lock */
     uint64_t result;
 };
 
@@ -143,6 +149,27 @@ NOINLINE static struct note *remember(struct worker *w, struct note *older,
     return n;
 }
 
+static void lock_board(struct worker *w) {
+    uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_lock(&board);
+    w->waited_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
+}
+
+NOINLINE static void publish(struct worker *w, struct request *r) {
+    lock_board(w);
+    r->result++;
+    pthread_mutex_unlock(&board);
+}
+
+/* The other bug: what needs no lock, here a slow disk, is done under it. */
+NOINLINE static void archive(struct worker *w, struct request *r) {
+    const struct timespec slow_disk = {0, 5000000};
+    lock_board(w);
+    r->result++;
+    nanosleep(&slow_disk, NULL);
+    pthread_mutex_unlock(&board);
+}
+
 static void *worker(void *arg) {
     struct worker *w = arg;
     struct request *r = calloc(1, sizeof *r);
@@ -153,6 +180,10 @@ static void *worker(void *arg) {
         read_request(r, w->requests++);
         serve(w, r);
         notes = remember(w, notes, r);
+        if (w->archives)
+            archive(w, r);
+        else
+            publish(w, r);
     }
     w->result = r->result;
     free(r);
@@ -160,10 +191,12 @@ static void *worker(void *arg) {
 }
 
 static void report(const struct worker *workers, int n) {
-    uint64_t spent_ns[TASKS] = {0}, total_ns = 0, requests = 0, leaked = 0, result = 0;
+    uint64_t spent_ns[TASKS] = {0}, total_ns = 0, requests = 0, leaked = 0, waited_ns = 0,
+             result = 0;
     for (int i = 0; i < n; i++) {
         requests += workers[i].requests;
         leaked += workers[i].leaked_bytes;
+        waited_ns += workers[i].waited_ns;
         result += workers[i].result;
         for (int t = 0; t < TASKS; t++) {
             spent_ns[t] += workers[i].spent_ns[t];
@@ -176,12 +209,14 @@ static void report(const struct worker *workers, int n) {
         printf("demo: %-8s %6.2f s  %5.2f %%\n", tasks[t].name, (double)spent_ns[t] * 1e-9,
                total_ns ? 100.0 * (double)spent_ns[t] / (double)total_ns : 0);
     printf("demo: leaked   %6.2f MiB\n", (double)leaked / (1 << 20));
+    printf("demo: waited   %6.2f s\n", (double)waited_ns * 1e-9);
 }
 
 static int start(struct worker *workers, int n, double seconds) {
     uint64_t stop_ns = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9);
     for (int i = 0; i < n; i++) {
         workers[i].stop_ns = stop_ns;
+        workers[i].archives = i == 0;
         int r = pthread_create(&workers[i].thread, NULL, worker, &workers[i]);
         if (r != 0) {
             fprintf(stderr, "demo: thread %d: %s\n", i, strerror(r));

@@ -44,26 +44,34 @@ CPROF_EXIT=${CPROF_EXIT:-term} "$build/tools/cprof" run -o "$out/" -- "$@" || st
 say "the program ended with status $status"
 
 # The largest first: a shell that starts the real work has a file too.
-set --
-for file in $(ls -S "$out" | grep -e '-cpu-.*\.pb\.gz$' || true); do
-    set -- "$@" "$out/$file"
-done
-if [ $# -eq 0 ]; then
+files_of() { ls -S "$out" | grep -e "-$1-.*\.pb\.gz\$" | sed "s|^|$out/|" || true; }
+# shellcheck disable=SC2046 # no name of ours has blanks
+show() { # kind, lines, what it shows
+    set -- "$1" "$2" "$3" $(files_of "$1")
+    [ $# -gt 3 ] || return 0
+    lines=$2
+    printf '\n%s\n\n' "$3"
+    shift 3
+    go tool pprof -top -nodecount="$lines" "$@" 2>/dev/null || "$build/tools/cprof" top -n "$lines" "$@"
+}
+
+first=$(files_of cpu | head -1)
+if [ -z "$first" ]; then
     say "no CPU profile was written; what is in the way:"
     "$build/tools/cprof" doctor || true
     exit 1
 fi
-
-printf '\n'
-go tool pprof -top -nodecount=15 "$@" 2>/dev/null || "$build/tools/cprof" top -n 15 "$@"
+show cpu 15 "Where CPU time went:"
+show heap 5 "Who holds memory that was not freed:"
+show mutex 5 "Who held the locks that others waited for:"
 
 printf '\nFiles in %s:\n' "$out"
 ls "$out" | sed 's/^/    /'
 cat <<EOF
 
 Next:
-    $build/tools/cprof tree $1
-    go tool pprof -http=localhost:8000 $1
+    $build/tools/cprof tree $first
+    go tool pprof -http=localhost:8000 $first
     $build/tools/cprof run PROGRAM ARGUMENTS
     $build/tools/cprof help
 EOF
