@@ -156,7 +156,7 @@ static uint64_t some_period(struct thread *t) {
  * within 10 %, and another phase. Between two of them the kernel re-arms: a system call at each
  * sample would be 0.7 us of it. A host of exactly our period is met at few phases in 40 ms: as
  * phases are drawn evenly its shares have no bias, but they scatter more. With eight samples to a
- * period they did as if there were a quarter of them; with four, half is expected, not measured.
+ * period they did as if there were a quarter of them; with four, as if half (docs/performance.md).
  */
 static void vary_period(struct thread *t) {
     if (++t->samples % SAMPLES_PER_PERIOD)
