@@ -66,8 +66,8 @@ static bool step_by_frame(struct unwound *f) {
     return true;
 }
 
-/* Assembly without tables that keeps no frame pointer (jump_fcontext): the first of the words at the
- * stack pointer that follows a call, unless the frame pointer leads to one. */
+/* Assembly without tables that keeps no frame pointer (jump_fcontext): the first of the words at
+ * the stack pointer that follows a call, unless the frame pointer leads to one. */
 static bool step_by_search(struct unwound *f) {
     enum { WORDS = 16 };
     uint64_t bp = f->m.reg[CFI_RBP], sp = f->m.reg[CFI_RSP], ra;
@@ -80,9 +80,33 @@ static bool step_by_search(struct unwound *f) {
     return false;
 }
 
+/* At an indirect jump, perhaps behind some moves between registers: it is as good as done. So ends
+ * jump_fcontext, which has given up its stack by then, and assembly that calls its last function
+ * so.
+ */
+static bool step_by_jump(struct unwound *f, const uint8_t *at, const uint8_t *end) {
+    enum { RAX, RDX, RCX, RSI = 4, RDI };
+    static const uint8_t by_code[] = {RAX, RCX, RDX, CFI_RBX, CFI_RSP, CFI_RBP, RSI, RDI,
+                                      8,   9,   10,  11,      12,      13,      14,  15};
+    uint32_t changed = 0;
+    for (; at + 3 <= end && (at[0] & 0xfa) == 0x48 && at[1] == 0x89 && at[2] >= 0xc0; at += 3)
+        changed |= 1u << by_code[(at[2] & 7) | (at[0] & 1) << 3];
+    unsigned high = at + 3 <= end && at[0] == 0x41 ? 8 : 0;
+    at += high / 8;
+    if (at + 2 > end || at[0] != 0xff || (at[1] & 0xf8) != 0xe0)
+        return false;
+    unsigned reg = by_code[(at[1] & 7) | high];
+    uint64_t to = f->m.reg[reg];
+    if (changed & (1u << reg | 1u << CFI_RSP) || !(f->m.known & 1u << reg) || !walk_is_code(to))
+        return false;
+    f->m.reg[CFI_RA] = to;
+    f->w->end = WALK_ENDLESS;
+    return ++f->turns <= MAX_TURNS;
+}
+
 /* Bytes of a leaf whose function no table describes: has it built its frame record yet, or no
  * longer? */
-enum { BEFORE = 8, AFTER = 8 };
+enum { BEFORE = 8, AFTER = 16 };
 static bool step_by_bytes(struct unwound *f) {
     uint8_t b[BEFORE + AFTER] = {0};
     uint64_t pc = f->m.reg[CFI_RA], ra;
@@ -109,7 +133,7 @@ static bool step_by_bytes(struct unwound *f) {
                                                              : 0;
     if (cfa && walk_load(f->w, f->m.reg[CFI_RSP] + cfa - 8, &ra) && walk_is_code(ra - 1))
         return step_by_sp(f, cfa, mov_bp || pop_bp);
-    return step_by_search(f) || step_by_frame(f);
+    return step_by_jump(f, at, b + sizeof b) || step_by_search(f) || step_by_frame(f);
 }
 
 /* All registers of what a signal interrupted, from the context that the kernel left at the stack
