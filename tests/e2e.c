@@ -262,8 +262,8 @@ static char *listed(const struct e2e *r, const char *pattern) {
 /* Many files in one call for each kind, because go merges files of one kind only; it says "of" when
  * it had to leave one out. */
 static void check_merged(const struct e2e *part) {
-    static const char *const by_kind[] = {"*-cpu-[0-9]*", "*-heap-[0-9]*", "*-mutex-[0-9]*",
-                                          "*-block-[0-9]*"};
+    static const char *const by_kind[] = {"*-cpu-?.pb.gz", "*-heap-?.pb.gz", "*-mutex-?.pb.gz",
+                                          "*-block-?.pb.gz"};
     for (unsigned i = 0; i < sizeof by_kind / sizeof *by_kind; i++) {
         if (!e2e_count(part, by_kind[i]))
             continue;
@@ -434,7 +434,8 @@ size_t e2e_certain(const struct e2e *r, const char *pattern) {
     size_t n = 0;
     for (size_t i = 0; i < r->n_profiles; i++) {
         const char *name = strrchr(r->profiles[i], '/') + 1;
-        n += fnmatch(pattern, name, 0) == 0 && fnmatch("*-cpu-[0-9]*", name, 0) == 0;
+        n += fnmatch(pattern, name, 0) == 0 &&
+             (fnmatch("*-cpu-?.pb.gz", name, 0) == 0 || fnmatch("*-cpu-??.pb.gz", name, 0) == 0);
     }
     return n;
 }

@@ -127,14 +127,23 @@ static inline int files_with(const char *folder, const char *text) {
     return n;
 }
 
+/* "...KIND" NUMBER ".pb.gz"; the program may be called like a kind. */
+static inline bool is_profile_of(const char *name, const char *kind) {
+    const char *end = strstr(name, ".pb.gz");
+    size_t n = strlen(kind);
+    if (!end || end[6])
+        return false;
+    while (end > name && end[-1] >= '0' && end[-1] <= '9')
+        end--;
+    return (size_t)(end - name) >= n && memcmp(end - n, kind, n) == 0;
+}
+
 /* Complete profiles of that kind in the folder. */
 static inline int profiles_of(const char *folder, const char *kind) {
     int n = 0;
     DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        const char *end = strstr(e->d_name, ".pb.gz");
-        n += strstr(e->d_name, kind) && end && !end[6];
-    }
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += is_profile_of(e->d_name, kind);
     if (d)
         closedir(d);
     return n;
