@@ -36,7 +36,6 @@ need_for_tests() {
     need_program openssl openssl
     need_program node nodejs
     need_program rustc rustc
-    need_program c++ g++
     need_program pg_ctlcluster postgresql
     need_program javac default-jdk-headless
     need_package libboost-context-dev
