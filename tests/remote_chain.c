@@ -80,7 +80,7 @@ SHAPE(many) {
     uint64_t a = *s, b = *s * 3, d = *s ^ 5, e = *s + 7, f = *s >> 9, g = *s << 1;
     ENTER(c);
     int r = next(c);
-    return r + (int)(a + b * d + e * f + g);
+    return r + (int)((a + b * d + e * f + g) & 0xff);
 }
 
 typedef long four __attribute__((vector_size(32)));
