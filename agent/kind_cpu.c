@@ -248,12 +248,9 @@ static void thread_end(struct thread *t) {
 }
 
 static void each_thread(void (*fn)(struct thread *)) {
-    unsigned n = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        if (t && atomic_load(&t->tid))
-            fn(t);
-    }
+    unsigned at = 0;
+    for (struct thread *t; (t = thread_next(&at));)
+        fn(t);
 }
 
 void kind_cpu_signal_changed(int signal) {

@@ -193,13 +193,10 @@ static void comment_deadlock(struct freeze *f) {
 
 static void snapshot_block(struct freeze *f) {
     uint64_t now = clock_ns();
-    unsigned n = thread_slots(&agent.threads);
+    unsigned at = 0;
     freeze_profile(f, &rows.waited, &locks.block_pace);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        if (t && atomic_load(&t->tid))
-            freeze_waiting(f, t, now);
-    }
+    for (struct thread *t; (t = thread_next(&at));)
+        freeze_waiting(f, t, now);
     comment_deadlock(f);
 }
 
@@ -207,12 +204,10 @@ static bool has_mutex(void) { return atomic_load(&rows.held.samples) > rows.held
 
 static bool somebody_waits(uint64_t now) {
     struct lock_wait_info w;
-    unsigned seq, n = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        if (t && atomic_load(&t->tid) && lock_slot_get(&t->waits, &w, &seq) && is_old(&w, now))
+    unsigned seq, at = 0;
+    for (struct thread *t; (t = thread_next(&at));)
+        if (lock_slot_get(&t->waits, &w, &seq) && is_old(&w, now))
             return true;
-    }
     return false;
 }
 

@@ -22,21 +22,18 @@ static int32_t owner_now(const struct lock_wait_info *w) {
 }
 
 unsigned lock_edges_read(struct lock_edge *ret_edges, unsigned cap) {
-    unsigned n = 0, slots = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < slots && n < cap; i++) {
-        struct thread *t = thread_at(i);
+    unsigned n = 0, at = 0, seq;
+    for (struct thread *t; n < cap && (t = thread_next(&at));) {
         struct lock_wait_info w;
-        unsigned seq;
-        int32_t tid = t ? atomic_load(&t->tid) : 0;
-        if (!tid || !lock_slot_get(&t->waits, &w, &seq))
+        if (!lock_slot_get(&t->waits, &w, &seq))
             continue;
         ret_edges[n++] = (struct lock_edge){
-            .waiter = tid,
+            .waiter = atomic_load(&t->tid),
             .owner = owner_now(&w),
             .object = w.object,
             .since_ns = w.since_ns,
             .kind = w.kind,
-            .slot = i,
+            .slot = t->index,
             .seq = seq,
         };
     }

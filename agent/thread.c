@@ -145,13 +145,20 @@ struct thread *thread_at(unsigned index) {
     return c ? &c[index % THREADS_PER_CHUNK] : NULL;
 }
 
-struct thread *thread_find(pid_t tid) {
-    unsigned n = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        if (t && atomic_load_explicit(&t->tid, memory_order_acquire) == tid)
+struct thread *thread_next(unsigned *inout_at) {
+    while (*inout_at < thread_slots(&agent.threads)) {
+        struct thread *t = thread_at((*inout_at)++);
+        if (t && atomic_load_explicit(&t->tid, memory_order_acquire))
             return t;
     }
+    return NULL;
+}
+
+struct thread *thread_find(pid_t tid) {
+    unsigned at = 0;
+    for (struct thread *t; (t = thread_next(&at));)
+        if (atomic_load_explicit(&t->tid, memory_order_acquire) == tid)
+            return t;
     return NULL;
 }
 
@@ -188,11 +195,10 @@ const struct who *thread_who(struct thread *t) {
 }
 
 void threads_read_names(void) {
-    unsigned n = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        struct who *w = t ? (struct who *)atomic_load(&t->who) : NULL;
-        pid_t tid = t ? atomic_load(&t->tid) : 0;
+    unsigned at = 0;
+    for (struct thread *t; (t = thread_next(&at));) {
+        struct who *w = (struct who *)atomic_load(&t->who);
+        pid_t tid = atomic_load(&t->tid);
         if (w && tid == w->tid)
             proc_thread_name(tid, w->name);
     }
@@ -214,14 +220,12 @@ static void scan_one(pid_t tid, void *arg) {
 
 void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *)) {
     struct scan s = {fn};
-    unsigned n = thread_slots(&agent.threads);
-    for (unsigned i = 0; i < n; i++) {
-        struct thread *t = thread_at(i);
-        if (t && atomic_load(&t->tid) && t->adopted && !proc_thread_exists(atomic_load(&t->tid))) {
+    unsigned at = 0;
+    for (struct thread *t; (t = thread_next(&at));)
+        if (t->adopted && !proc_thread_exists(atomic_load(&t->tid))) {
             gone(t);
             thread_remove(t);
         }
-    }
     proc_each_thread(scan_one, &s);
 }
 

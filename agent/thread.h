@@ -64,6 +64,9 @@ struct thread *thread_at(unsigned index);
 static inline unsigned thread_slots(struct threads *s) {
     return atomic_load_explicit(&s->n, memory_order_acquire);
 }
+/* The next registered thread from slot *inout_at on, which moves behind it; NULL after the last.
+ * Begin with 0. ANYWHERE. */
+struct thread *thread_next(unsigned *inout_at);
 /* The slot of a registered tid, or NULL. A linear search: CALM callers only. */
 struct thread *thread_find(pid_t tid);
 /* The tid of a registered thread by its pthread_t, 0 unknown. A linear search; ANYWHERE. */

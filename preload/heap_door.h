@@ -2,8 +2,7 @@
 /* HOT. What the doors of malloc and of operator new have in common once a countdown ran out or the
  * filter said "perhaps". */
 #include "agent/heap.h"
-
-#define COLD __attribute__((noinline, cold))
+#include "preload/real.h"
 
 /* p, entered if rate says so. */
 static inline void *heap_entered(unsigned rate, void *p, size_t n) {

@@ -10,8 +10,6 @@
 #include "agent/lock.h"
 #include "preload/real.h"
 
-#define COLD __attribute__((noinline, cold))
-
 /* libc checks a deadline before it looks at the lock, POSIX lets it check after: a call with one
  * that is wrong goes to libc as it is. */
 static inline bool lock_deadline_ok(clockid_t clock, const struct timespec *until) {

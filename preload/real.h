@@ -20,6 +20,9 @@
 #include <sys/types.h>
 #include <threads.h>
 
+/* What a door does when there is something to do, out of the way of when there is not. */
+#define COLD __attribute__((noinline, cold))
+
 /* clang-format off */
 /* Their stubs pass on more than is named here. syscall stands first: syscall-x86_64.c jumps through it. */
 #define REALS_VARIADIC(REAL)                                                                                                 \
@@ -160,15 +163,14 @@
     REAL(void, __deregister_frame, (void *begin), (begin), NULL) \
     REAL(void *, __deregister_frame_info, (const void *begin), (begin), NULL) \
     REAL(void *, __deregister_frame_info_bases, (const void *begin), (begin), NULL)
-/* clang-format on */
 
-#define REALS_NOT_LOCK_FIRST(REAL)                                           \
-    REALS_MALLOC(REAL)                                                       \
-    REALS_NEW(REAL) REALS_DELETE(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) \
-        REALS_LOCK_LATER(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
+#define REALS_NOT_LOCK_FIRST(REAL)                                                              \
+    REALS_MALLOC(REAL) REALS_NEW(REAL) REALS_DELETE(REAL) REALS_THREAD(REAL) REALS_SIGNAL(REAL) \
+    REALS_LOCK_LATER(REAL) REALS_PROCESS(REAL) REALS_FRAMES(REAL)
 #define REALS_FIXED(REAL) REALS_NOT_LOCK_FIRST(REAL) REALS_LOCK_FIRST(REAL)
 #define REALS(REAL)       REALS_VARIADIC(REAL) REALS_FIXED(REAL)
 #define REALS_ALL(REAL)   REALS(REAL) REALS_BEHIND(REAL)
+/* clang-format on */
 
 struct real {
 #define REAL(type, name, params, args, version) type(*name) params;
