@@ -1,7 +1,8 @@
 /*
  * Contention inside the allocator: threads allocate and free at once, and free each other's blocks.
- * churn OPERATIONS [SECONDS]: that many per thread, and then on until the time is over. Whoever
- * takes an allocator's lock in a lock's door, or allocates there, hangs here.
+ * churn OPERATIONS [SECONDS]: that many per thread, and then on until the time is over. All threads
+ * but one have waited for the mutex at least once. Whoever takes an allocator's lock in a lock's
+ * door, or allocates there, hangs here.
  */
 #include "hog.h"
 
@@ -15,6 +16,8 @@ static struct {
     int64_t end_ns;
     pthread_mutex_t lock;
     long done;
+    int held, entering;
+    pid_t tid[CHURNERS - 1];
 } churn_state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t some_size(uint32_t r) { return r % 64 ? 16 + r % 2000 : 100000 + r % 400000; }
@@ -33,7 +36,25 @@ static NOINLINE void churn_once(uint32_t r) {
     }
 }
 
+/* One wait that happens on any machine: threads that are never interrupted while they hold the lock
+ * may get through all their operations without a second one. */
+static NOINLINE void meet(int me) {
+    if (me != 0) {
+        churn_state.tid[me - 1] = my_tid();
+        while (!load_int(&churn_state.held))
+            nap();
+        add_int(&churn_state.entering, 1);
+    }
+    pthread_mutex_lock(&churn_state.lock);
+    if (me == 0) {
+        store_int(&churn_state.held, 1);
+        until_asleep(&churn_state.entering, churn_state.tid, CHURNERS - 1);
+    }
+    pthread_mutex_unlock(&churn_state.lock);
+}
+
 static void *churner(void *number_of_thread) {
+    meet((int)(intptr_t)number_of_thread);
     uint32_t seed = 2654435761u * (uint32_t)(intptr_t)number_of_thread + 1;
     for (int i = 0; i < churn_state.operations || now_ns() < churn_state.end_ns; i++) {
         seed = seed * 1664525 + 1013904223;
