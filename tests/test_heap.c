@@ -121,12 +121,14 @@ Test(heap, failed_allocation_counts_as_nothing) {
     cr_assert_eq(heap.samples, 0);
 }
 
-/* One thread, two rates: each sample weighs what its own gap was drawn with. 4 standard errors. */
+/* One thread, two rates: each sample weighs what its own gap was drawn with. 4 standard errors,
+ * from a fixed seed. */
 Test(heap, rate_changed_on_the_way_changes_no_total) {
     enum { N = 400000, SIZE = 256 };
     static const uint64_t rates[] = {65536, 4096, 262144, 16384};
     double variance = 0;
     start(rates[0]);
+    self.gaps.state = 1;
     for (unsigned k = 0; k < 4; k++) {
         double p = -expm1(-(SIZE + 1.0) / (double)rates[k]);
         cr_assert_eq(heap_set_rate(rates[k]), 0);
@@ -156,7 +158,9 @@ static void *allocate_once(void *arg) {
     return NULL;
 }
 
-/* Each draws before it tests. 2 of 3 threads would be samples otherwise, here 1 in 17. */
+/* Each draws before it tests. 2 of 3 threads would be samples otherwise, here 1 in 17. The seeds
+ * are those of the day: 6 standard errors, which 303 +- 17 samples exceed once in 200 million runs.
+ */
 Test(heap, threads_that_allocate_once_are_not_favoured) {
     enum { N = 5000, RATE = 16384 };
     size_t size = 1023;
@@ -167,7 +171,7 @@ Test(heap, threads_that_allocate_once_are_not_favoured) {
         pthread_join(t, NULL);
     }
     double p = -expm1(-1024.0 / RATE);
-    cr_assert_float_eq((double)heap.samples, N * p, 4 * sqrt(N * p * (1 - p)));
+    cr_assert_float_eq((double)heap.samples, N * p, 6 * sqrt(N * p * (1 - p)));
 }
 
 /* A loop of megabytes: the rate rises until fewer than all are samples, and the total stays right.
