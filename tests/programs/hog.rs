@@ -95,8 +95,10 @@ fn victim(lock: Arc<dyn Lock>, s: Arc<State>, me: usize, rounds: i32) {
     }
 }
 
-fn hog_round(lock: &dyn Lock, s: &State) -> u128 {
+// Nanoseconds that the lock was held while all victims slept, and from the release until all had passed.
+fn hog_round(lock: &dyn Lock, s: &State) -> (u128, u128) {
     let mut ns = 0;
+    let mut end = Instant::now();
     s.entering.store(0, SeqCst);
     s.passed.store(0, SeqCst);
     lock.held(
@@ -112,14 +114,15 @@ fn hog_round(lock: &dyn Lock, s: &State) -> u128 {
             }
             let begin = Instant::now();
             burn(5);
-            ns = begin.elapsed().as_nanos();
+            end = Instant::now();
+            ns = (end - begin).as_nanos();
         },
         hog_release,
     );
     while s.passed.load(SeqCst) < VICTIMS as i32 {
         nap();
     }
-    ns
+    (ns, end.elapsed().as_nanos())
 }
 
 fn run(name: &str, lock: Arc<dyn Lock>, rounds: i32) {
@@ -135,12 +138,17 @@ fn run(name: &str, lock: Arc<dyn Lock>, rounds: i32) {
             std::thread::spawn(move || victim(lock, s, i, rounds))
         })
         .collect();
-    let held: u128 = (0..rounds).map(|_| hog_round(&*lock, &s)).sum();
+    let (mut held, mut after) = (0, 0);
+    for _ in 0..rounds {
+        let (h, a) = hog_round(&*lock, &s);
+        held += h * VICTIMS as u128;
+        after += a * VICTIMS as u128;
+    }
     for v in victims {
         v.join().unwrap();
     }
     let mut file = OpenOptions::new().create(true).append(true).open("numbers").unwrap();
-    writeln!(file, "held_{} {}", name, held * VICTIMS as u128).unwrap();
+    writeln!(file, "held_{} {}\nafter_{} {}", name, held, name, after).unwrap();
 }
 
 fn main() {
