@@ -47,7 +47,7 @@ Test(stacks_e2e, what_was_registered_reaches_the_real_registrar) {
 /* Each at the other's place: as much of the time as it took, and nothing anywhere else. */
 Test(stacks_e2e, a_library_in_the_place_of_another_has_its_own_names) {
     struct e2e r = e2e_same(FAST, "swap 20 40");
-    cr_assert_str_eq(r.out, "moved 0\n", "the loader chose other places: %s", r.out);
+    cr_assert_str_eq(r.out, "taken over 20\n", "the loader chose other places: %s", r.out);
     double a = e2e_ask(&r, "*", "--share swap_a"), b = e2e_ask(&r, "*", "--share swap_b");
     double took_a = e2e_number(&r, "a"), took_b = e2e_number(&r, "b"), both = took_a + took_b;
     cr_expect(fabs(a - took_a / both) < 0.08, "swap_a has %.3f, not %.3f", a, took_a / both);
@@ -59,9 +59,9 @@ Test(stacks_e2e, a_library_in_the_place_of_another_has_its_own_names) {
 Test(stacks_e2e, coroutines_of_boost_context) {
     struct e2e r = e2e_same_driven(FAST, "fibers.sh");
     cr_expect(e2e_ask(&r, "*", "--share fiber_work") > 0.45);
-    cr_expect(e2e_ask(&r, "*", "--share fiber_throws") > 0.1);
+    cr_expect(e2e_ask(&r, "*", "--share fiber_throws") > 0.05, "a fifth, less 8 standard errors");
     double cut = e2e_ask(&r, "*", "--share [truncated]");
-    cr_expect(cut < 0.02, "%.4f of the time has no end", cut);
+    cr_expect(cut < 0.05, "%.4f of the time has no end", cut);
     e2e_done(&r);
 }
 

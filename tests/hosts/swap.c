@@ -3,6 +3,9 @@
  * same address, and each burns CPU in its own function.
  *
  *     swap TURNS MS
+ *
+ * so many that found the place of the one before them. The kernel gives it to whoever asks first,
+ * the agent among them: a turn that came too late does not count.
  */
 #include "host.h"
 
@@ -32,18 +35,18 @@ int main(int argc, char **argv) {
     char folder[512] = "";
     ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
     char *slash = n > 0 ? strrchr(folder, '/') : NULL;
-    int moved = 0;
+    int turns = argc > 1 ? atoi(argv[1]) : 0, taken_over = 0;
     void *before = NULL;
     if (argc < 3 || !slash)
         return 2;
     *slash = '\0';
-    for (int i = 0; i < atoi(argv[1]); i++) {
+    for (int i = 0; taken_over < turns && i < 10 * turns; i++) {
         void *at = turn(folder, i % 2 ? 'b' : 'a', atof(argv[2]));
-        moved += before && at != before;
+        taken_over += at == before;
         before = at;
     }
     number("a", took_ms[0]);
     number("b", took_ms[1]);
-    printf("moved %d\n", moved);
+    printf("taken over %d\n", taken_over);
     return 0;
 }
