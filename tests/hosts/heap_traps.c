@@ -15,7 +15,8 @@
 
 static void *volatile sink;
 static char untouched;
-static volatile size_t too_much = (size_t)1 << 46, wraps = SIZE_MAX / 2 + 2, no_size = SIZE_MAX;
+/* More than any address space has, not only more than a careful kernel promises. */
+static volatile size_t too_much = (size_t)1 << 60, wraps = SIZE_MAX / 2 + 2, no_size = SIZE_MAX;
 
 static NOINLINE void *site(size_t n) {
     void *p = malloc(n);
@@ -234,12 +235,16 @@ static void *brief(void *arg) {
     return p;
 }
 
+/* Counted page by page; what statm says may be wrong by 31 pages for each processor. */
 static long rss_pages(void) {
-    long all = 0, rss = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    CHECK(f && fscanf(f, "%ld %ld", &all, &rss) == 2);
+    long kib = -1;
+    char line[256];
+    FILE *f = fopen("/proc/self/smaps_rollup", "re");
+    while (f && kib < 0 && fgets(line, sizeof line, f))
+        sscanf(line, "Rss: %ld kB", &kib);
+    CHECK(f && kib >= 0);
     fclose(f);
-    return rss;
+    return kib / 4;
 }
 
 static void brief_threads(long n) {
@@ -262,6 +267,7 @@ static void lives(int argc, char **argv) {
 }
 
 static atomic_bool enough;
+static atomic_int n_storming;
 
 static void *storm_thread(void *arg) {
     uint64_t r = (uintptr_t)&r;
@@ -269,6 +275,8 @@ static void *storm_thread(void *arg) {
     for (long i = 0; !atomic_load_explicit(&enough, memory_order_relaxed); i++) {
         if (i % 1024 == 0)
             usleep(50); /* or whoever forks waits for a processor */
+        if (i == 1024)
+            n_storming++;
         r ^= r << 13, r ^= r >> 7, r ^= r << 17;
         void **slot = &live[r % 64];
         if (r >> 32 & 1)
@@ -285,9 +293,12 @@ static void *storm_thread(void *arg) {
 
 static pthread_t storm[16];
 
+/* Returns when all of them are at it. */
 static void storm_begin(int n) {
     for (int i = 0; i < n; i++)
         CHECK(pthread_create(&storm[i], NULL, storm_thread, NULL) == 0);
+    while (n_storming < n)
+        sleep_ms(1);
 }
 
 static void storm_end(int n) {
@@ -373,7 +384,6 @@ static void vforks(int argc, char **argv) {
 static void dumps(int argc, char **argv) {
     int threads = atoi(argv[0]), n = atoi(argv[1]);
     storm_begin(threads);
-    sleep_ms(20);
     for (int i = 1; i <= n; i++)
         dump_until(".", i);
     storm_end(threads);
