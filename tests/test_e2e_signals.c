@@ -46,7 +46,7 @@ Test(signals, everything_set_to_default_and_back) {
     with_profile(FAST, "signals defaults", "work", 0.8);
 }
 Test(signals, everything_blocked_for_a_while) {
-    with_profile("", "signals blocked", "burn_after", 0.2);
+    with_profile("", "signals blocked", "burn_after", 0.1);
 }
 Test(signals, no_hot_spot_where_signals_are_unblocked) {
     struct e2e r = e2e_same("", "signals blocked");
@@ -78,7 +78,7 @@ Test(signals, stopped_time_is_not_cpu_time) {
     e2e_done(&r);
 }
 Test(signals, longjmp_out_of_a_handler) {
-    with_profile(FAST, "signals longjmp", "burn_after", 0.3);
+    with_profile(FAST, "signals longjmp", "burn_after", 0.1);
 }
 Test(signals, sleep_and_pause_last_as_long_as_they_should) {
     with_profile(FAST, "signals pauses", "burner", 0.8);
