@@ -147,7 +147,7 @@ Test(heap_allocators, rust) {
     int status;
     free(e2e_shell(&status, "command -v rustc"));
     e2e_need(status == 0, "rustc");
-    e2e_timeout_s = 120;
+    e2e_timeout_s = 300;
     struct e2e r = e2e_same_driven("CPROF=heap=1", "heap_rust.sh");
     char *rows = heap_rows(&r, "cprof-heap_leak-*-heap-1.pb.gz");
     heap_is(rows, "heap_leak::leak_here", 1000, 2000e3, 1000, 2000e3);

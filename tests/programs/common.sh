@@ -11,18 +11,20 @@ start() { exec env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@"; }
 # What a driver that fails leaves running; by their numbers.
 trap 'for pid in ${server:-} ${program:-} ${master:-} ${new:-}; do kill "$pid" 2>/dev/null || :; done' EXIT
 
-# Not among those that the kernel hands out by itself: nobody is likely to take it before the server does.
+# Not among those that the kernel hands out by itself, and begun with our own number, which no other driver that
+# runs now has: nobody is likely to take it before the server does.
 free_port() {
     python3 -c '
-import random, socket
+import socket, sys
+port = int(sys.argv[1])
 while True:
-    port = random.SystemRandom().randrange(10000, 32000)
+    port = 10000 + (port + 7919) % 22000
     try:
         socket.socket().bind(("127.0.0.1", port))
         print(port)
         break
     except OSError:
-        pass'
+        pass' $$
 }
 
 fail() {

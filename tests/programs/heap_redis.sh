@@ -4,10 +4,10 @@
 port=$(free_port)
 start redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir . --logfile redis.log &
 server=$!
-until_true 20 redis-cli -p "$port" ping
+until_true 300 redis-cli -p "$port" ping
 if [ -n "$PRELOAD" ]; then
     kill -USR2 "$server"
-    until_true 20 at_least "cprof-*-$server-heap-*.pb.gz" 1
+    until_true 300 at_least "cprof-*-$server-heap-*.pb.gz" 1
 fi
 python3 -c '
 import sys

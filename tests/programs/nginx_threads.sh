@@ -22,7 +22,7 @@ http {
 CONF
 start /usr/sbin/nginx -p "$PWD" -e error.log -c nginx.conf &
 server=$!
-until_true 20 curl -sf -o /dev/null "http://127.0.0.1:$port/1.html"
+until_true 300 curl -sf -o /dev/null "http://127.0.0.1:$port/1.html"
 wrk -t 1 -c 16 -d 1s "http://127.0.0.1:$port/2.html" >wrk.txt
 for i in 1 2 3 4 5 6 7 8; do
     curl -sf "http://127.0.0.1:$port/$i.html" | cksum

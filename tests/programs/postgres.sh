@@ -21,7 +21,7 @@ ask() { "$bin/psql" -h "$PWD" -U me -d postgres -At -c "$1"; }
 # shellcheck disable=SC2086 # words
 start $as "$bin/postgres" -D data >server.txt 2>&1 &
 server=$!
-until_true 60 ask 'select 1'
+until_true 300 ask 'select 1'
 "$bin/pgbench" -h "$PWD" -U me -i -q postgres >init.txt 2>&1 || fail "$(cat init.txt)"
 "$bin/pgbench" -h "$PWD" -U me -n -c "$1" -j 2 -t "$2" postgres >bench.txt 2>&1 || fail "$(cat bench.txt)"
 grep 'actually processed' bench.txt

@@ -5,7 +5,7 @@ port=$(free_port)
 start redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir . --logfile redis.log \
     --io-threads 4 --io-threads-do-reads yes &
 server=$!
-until_true 20 redis-cli -p "$port" ping
+until_true 300 redis-cli -p "$port" ping
 redis-benchmark -p "$port" -q -n 10000 -c 50 -P 4 -t set,get >bench.txt
 redis-cli -p "$port" set answer 42
 redis-cli -p "$port" get answer
