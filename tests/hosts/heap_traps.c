@@ -235,7 +235,7 @@ static void *brief(void *arg) {
     return p;
 }
 
-/* Counted page by page; what statm says may be wrong by 31 pages for each processor. */
+/* Counted page by page; what statm says may be wrong by dozens of pages for each processor. */
 static long rss_pages(void) {
     long kib = -1;
     char line[256];
