@@ -52,10 +52,10 @@ static const struct lock_tag *tag_of(uintptr_t object, enum lock_kind kind, enum
     return lock_tag_intern(&rows.tags, &agent.arena, kind == LOCK_JOIN ? 0 : object, kind, how);
 }
 
-static void sample(struct profile *p, struct grid_pace *pace, enum lock_kind kind,
-                   const void *object, enum lock_state how, const struct grid_hit *hit) {
+static struct row *sample(struct profile *p, struct grid_pace *pace, enum lock_kind kind,
+                          const void *object, enum lock_state how, const struct grid_hit *hit) {
     if (!agent_on() || agent_is_foreign())
-        return;
+        return NULL;
     const struct who *who = self.thread ? thread_who(self.thread) : NULL;
     const struct lock_tag *tag = tag_of((uintptr_t)object, kind, how);
     struct row *r = tag ? table_row(&p->table, &agent.arena, capture_here(), who, (uintptr_t)tag)
@@ -66,6 +66,7 @@ static void sample(struct profile *p, struct grid_pace *pace, enum lock_kind kin
     row_add(r, VALUE_DELAY, (int64_t)hit->delay_ns);
     atomic_fetch_add_explicit(&p->samples, 1, memory_order_relaxed);
     grid_pace_count(pace, clock_ns());
+    return r;
 }
 
 void kind_lock_waited(enum lock_kind kind, const void *object, enum lock_state how, uint64_t ns) {
@@ -82,8 +83,13 @@ bool kind_lock_due(struct grid_hit *ret_hit, uint64_t ns) {
            step(own, &rows.stray_held, &locks.mutex_pace, ns, ret_hit);
 }
 
-void kind_lock_held(enum lock_kind kind, const void *object, const struct grid_hit *hit) {
-    sample(&rows.held, &locks.mutex_pace, kind, object, LOCK_DONE, hit);
+struct row *kind_lock_held(enum lock_kind kind, const void *object, const struct grid_hit *hit) {
+    return sample(&rows.held, &locks.mutex_pace, kind, object, LOCK_DONE, hit);
+}
+
+void kind_lock_held_also(struct row *r, uint64_t delay_ns) {
+    row_add(r, VALUE_DELAY, (int64_t)delay_ns);
+    atomic_fetch_add_explicit(&rows.held.samples, 1, memory_order_relaxed);
 }
 
 /* Files. */

@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/kind_lock.h"
+#include "agent/lock_wake.h"
 #include "common/clock.h"
 
 static const char never_alone_again = 1;
@@ -88,6 +89,7 @@ static void enter(struct lock_wait *w, enum lock_kind kind, const void *object, 
         .kind = (uint8_t)kind,
     };
     slot_show(w);
+    lock_wake_sleep(w);
 }
 
 void lock_wait_enter(struct lock_wait *w, enum lock_kind kind, const void *object, int32_t owner) {
@@ -157,6 +159,7 @@ static void leave(struct lock_wait *w, int how, uint64_t now) {
     atomic_fetch_sub(&hot_lock.waiting[lock_families[kind]], 1);
     if (w->thread && w->thread == self.thread)
         lock_slot_set(&w->thread->waits, &w->outer);
+    lock_wake_up(w, how, now);
     if (kind == LOCK_COND)
         end_cond(w, how, now);
     else
@@ -186,8 +189,10 @@ bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object
     if (!w || self.busy || !waiters_maybe(w, object))
         return false;
     self_enter();
-    uint64_t charged = waiters_release(w, object, clock_ns());
+    uint64_t now = clock_ns(), charged = waiters_release(w, object, now);
     *c = (struct lock_charge){kind, object, {0}};
+    if (charged && kind == LOCK_FUTEX && lock_wake_charge(object, now, charged))
+        charged = 0;
     if (charged) {
         add(&locks.totals[kind].releases, 1);
         add(&locks.totals[kind].charged_ns, charged);
@@ -228,6 +233,7 @@ void lock_reset(void) {
     atomic_fetch_add(&locks.epoch, 1);
     atomic_store(&locks.waiters, NULL);
     atomic_store(&locks.conds, NULL);
+    lock_wake_reset();
     memset(hot_lock.waiting, 0, sizeof hot_lock.waiting);
     memset(locks.totals, 0, sizeof locks.totals);
 }

@@ -47,6 +47,7 @@ static void slot_stack(struct thread *t, uint64_t hi) {
 static void slot_locks(struct thread *t) {
     const struct lock_wait_info none = {0};
     lock_slot_set(&t->waits, &none);
+    parked_forget(t);
     t->held = (struct grid){.rng = {rng_next(&t->rng)}};
     t->waited = (struct grid){.rng = {rng_next(&t->rng)}};
 }

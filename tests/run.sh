@@ -36,9 +36,11 @@ need_for_tests() {
     need_program openssl openssl
     need_program node nodejs
     need_program rustc rustc
+    need_program cargo cargo
     need_program pg_ctlcluster postgresql
     need_program javac default-jdk-headless
     need_package libboost-context-dev
+    need_package librust-parking-lot-dev
     need_package libcriterion-dev
     need_package gcc-multilib
     for package in libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4 libmimalloc2.0; do

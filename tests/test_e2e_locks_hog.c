@@ -79,6 +79,7 @@ Test(hog, reader_of_a_rwlock) { one_hog("hog", "reader", "kind=rwlock-write"); }
 Test(hog, lock_released_inside_cond_wait) { one_hog("hog", "cond", "kind=mutex"); }
 Test(hog, c11_mutex) { one_hog("hog", "c11", "kind=mutex"); }
 Test(hog, lock_upon_the_futex_call) { one_hog("hog", "futex", "kind=futex"); }
+Test(hog, lock_whose_waiters_sleep_on_words_of_their_own) { one_hog("hog", "queue", "kind=futex"); }
 
 /* The inner unlocks of a recursive mutex release nothing. */
 Test(hog, recursive_mutex) {
@@ -130,10 +131,7 @@ Test(hog, rust_mutex_and_rwlock) {
     rust_hogs("rust_hog.sh");
 }
 
-/* Cargo fetches the crate, so this is for those who ask for it. */
 Test(hog, parking_lot) {
-    if (!is_long())
-        cr_skip_test("CPROF_TEST_LONG=1 fetches the crate parking_lot and runs this");
     e2e_need(there("cargo"), "cargo");
     rust_hogs("parking_lot_hog.sh");
 }

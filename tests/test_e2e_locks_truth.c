@@ -50,7 +50,7 @@ static void near(double got, double want, double part, const char *what) {
 
 /* --- conservation: nothing is sampled, so nothing may be lost --- */
 
-static const char lock_kinds[] = "--total --where 'kind=mutex|rwlock-read|rwlock-write'";
+static const char lock_kinds[] = "--total --where 'kind=mutex|rwlock-read|rwlock-write|futex'";
 
 static void conserved(struct e2e *r) {
     double waited = total(r, mutex_file, "waited_ns"), charged = total(r, mutex_file, "charged_ns");
@@ -73,6 +73,18 @@ Test(conservation, four_threads) { crowd_is_conserved(4, 20000); }
 Test(conservation, eight_threads) { crowd_is_conserved(8, 10000); }
 Test(conservation, sixteen_threads) { crowd_is_conserved(16, 5000); }
 Test(conservation, sixty_four_threads) { crowd_is_conserved(64, 1250); }
+
+/* Blame goes from thread to thread there, and must not be lost on the way. */
+static void queues_are_conserved(int n_threads, int rounds) {
+    struct e2e r = waits(exact, "waits queues %d %d", n_threads, is_long() ? 20 * rounds : rounds);
+    conserved(&r);
+    cr_expect(total(&r, mutex_file, "waited_ns") <= e2e_number(&r, "most"));
+    e2e_done(&r);
+}
+
+Test(conservation, words_of_two_threads) { queues_are_conserved(2, 40000); }
+Test(conservation, words_of_eight_threads) { queues_are_conserved(8, 5000); }
+Test(conservation, words_of_sixty_four_threads) { queues_are_conserved(64, 625); }
 
 /* Waiting for the signal and, after it, for the mutex are two waits; the holder is charged for the
  * second. */
@@ -237,6 +249,17 @@ Test(sampling, crowd_at_the_usual_rate) {
               "mutex profile %.3f ms, charged %.3f", mutex / 1e6, charged / 1e6);
     cr_expect(fabs(block - waited) <= four_errors(1e5, waited) + 16 * 1e5,
               "block profile %.3f ms, waited %.3f", block / 1e6, waited / 1e6);
+    e2e_done(&r);
+}
+
+/* A piece of blame that became a sample is passed on as one, with its weight: up to seven others
+ * wait for the same time, so that each hit stands for that many. */
+Test(sampling, queues_at_the_usual_rate) {
+    struct e2e r = waits("CPROF=mutex=100us,block=100us", "waits queues %d %d", 8, 20000);
+    double charged = total(&r, mutex_file, "charged_ns");
+    double mutex = e2e_ask(&r, mutex_file, "--total");
+    cr_expect(fabs(mutex - charged) <= four_errors(7e5, charged) + 8 * 7e5,
+              "mutex profile %.3f ms, charged %.3f", mutex / 1e6, charged / 1e6);
     e2e_done(&r);
 }
 

@@ -1,5 +1,6 @@
 /* The hog (hog.h) with every lock of C: hog LOCK ROUNDS. */
 #include "hog.h"
+#include "queue.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -117,6 +118,16 @@ static void futex_pass(int victim) {
     futex_unlock();
 }
 
+/* Each thread sleeps on a word of its own. */
+static struct queue queue;
+
+static void queue_hold(void) { queue_lock(&queue); }
+static void queue_release(void) { queue_unlock(&queue); }
+static void queue_pass(int victim) {
+    queue_lock(&queue);
+    queue_unlock(&queue);
+}
+
 int main(int argc, char **argv) {
     static const struct hog list[] = {
         {"mutex", mutex_hold, mutex_release, mutex_pass},
@@ -127,6 +138,7 @@ int main(int argc, char **argv) {
         {"cond", cond_hold, cond_release, cond_pass},
         {"c11", mtx_hold, mtx_release, mtx_pass},
         {"futex", futex_lock, futex_unlock, futex_pass},
+        {"queue", queue_hold, queue_release, queue_pass},
         {0}};
     CHECK(mtx_init(&mtx, mtx_plain) == thrd_success);
     return hog_main(argc, argv, list);

@@ -3,6 +3,7 @@
  * kind and with which outcome. Numbers are left in the file "numbers".
  */
 #include "hog.h"
+#include "queue.h"
 
 #include <linux/futex.h>
 #include <semaphore.h>
@@ -355,12 +356,14 @@ static void sampled(int argc, char **argv) {
 /*
  * crowd THREADS ROUNDS: threads that hold one of three mutexes or a read-write lock for some
  * microseconds of CPU time each, in an order of their own; two of the mutexes are held inside
- * another one. What they measure around their lock calls is the most that anybody waited.
+ * another one. What they measure around their lock calls is the most that anybody waited. queues
+ * THREADS ROUNDS: the same with locks whose waiters sleep on words of their own.
  */
 static pthread_mutex_t crowded[3] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
                                      PTHREAD_MUTEX_INITIALIZER};
 static struct {
     int rounds;
+    bool queues;
     double most_ns;
     pthread_mutex_t sum;
 } crowd_state = {.sum = PTHREAD_MUTEX_INITIALIZER};
@@ -398,12 +401,37 @@ static int64_t crowd_rwlock(uint32_t r) {
     return took;
 }
 
+/* Two locks with queues, one inside of the other at times. */
+static struct queue queued[2];
+
+static int64_t crowd_queue(uint32_t r) {
+    int64_t begin = now_ns(), took;
+    queue_lock(&queued[0]);
+    took = now_ns() - begin;
+    if (r % 5 == 0) {
+        begin = now_ns();
+        queue_lock(&queued[1]);
+        took += now_ns() - begin;
+        crowd_hold(r / 2);
+        queue_unlock(&queued[1]);
+    }
+    crowd_hold(r);
+    queue_unlock(&queued[0]);
+    return took;
+}
+
+static int64_t crowd_once(uint32_t seed) {
+    if (crowd_state.queues)
+        return crowd_queue(seed >> 8);
+    return seed >> 29 ? crowd_mutex(seed >> 8) : crowd_rwlock(seed >> 8);
+}
+
 static void *crowd_main(void *number_of_thread) {
     uint32_t seed = 2654435761u * (uint32_t)(intptr_t)number_of_thread + 1;
     int64_t took = 0;
     for (int i = 0; i < crowd_state.rounds; i++) {
         seed = seed * 1664525 + 1013904223;
-        took += seed >> 29 ? crowd_mutex(seed >> 8) : crowd_rwlock(seed >> 8);
+        took += crowd_once(seed);
     }
     pthread_mutex_lock(&crowd_state.sum);
     crowd_state.most_ns += took;
@@ -420,6 +448,11 @@ static void crowd(int argc, char **argv) {
     for (int i = 0; i < n; i++)
         pthread_join(t[i], NULL);
     number("most", crowd_state.most_ns);
+}
+
+static void queues(int argc, char **argv) {
+    crowd_state.queues = true;
+    crowd(argc, argv);
 }
 
 /*
@@ -479,13 +512,9 @@ static void relock(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct scenario list[] = {{"kinds", kinds},
-                                           {"stuck", stuck},
-                                           {"timeouts", timeouts},
-                                           {"sampled", sampled},
-                                           {"crowd", crowd},
-                                           {"relock", relock},
-                                           {0}};
+    static const struct scenario list[] = {
+        {"kinds", kinds}, {"stuck", stuck},   {"timeouts", timeouts}, {"sampled", sampled},
+        {"crowd", crowd}, {"queues", queues}, {"relock", relock},     {0}};
     sem_init(&the_sem, 0, 0);
     pthread_barrier_init(&the_barrier, NULL, 2);
     pthread_spin_init(&the_spin, PTHREAD_PROCESS_PRIVATE);
