@@ -18,12 +18,17 @@ fn thread_ns() -> i64 {
     t[0] * 1_000_000_000 + t[1]
 }
 
+// As std::hint's, which came with Rust 1.66.
+fn black_box<T: Copy>(x: T) -> T {
+    unsafe { std::ptr::read_volatile(&x) }
+}
+
 fn burn(ms: i64) {
     let end = thread_ns() + ms * 1_000_000;
     let mut x = 1u64;
     while thread_ns() < end {
         for i in 0..1000u64 {
-            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
+            x = black_box(x.wrapping_mul(31).wrapping_add(i));
         }
     }
 }
@@ -52,13 +57,13 @@ struct State {
 #[inline(never)]
 fn hog_release(drop_it: &mut dyn FnMut()) {
     drop_it();
-    std::hint::black_box(());
+    black_box(0);
 }
 
 #[inline(never)]
 fn victim_pass(lock: &dyn Lock) {
     lock.pass();
-    std::hint::black_box(());
+    black_box(0);
 }
 
 impl Lock for Mutex<u64> {
@@ -79,7 +84,7 @@ impl Lock for RwLock<u64> {
         release(&mut || drop(guard.take()));
     }
     fn pass(&self) {
-        std::hint::black_box(*self.read().unwrap());
+        black_box(*self.read().unwrap());
     }
 }
 
