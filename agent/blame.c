@@ -63,17 +63,26 @@ void blame_add(struct blame *wait, uint64_t from, uint64_t to, const struct blam
 }
 
 void blame_keep(struct blame *past, const struct blame *wait) {
+    unsigned room = BLAME_PIECES - past->n, old = wait->n > room ? wait->n - room : 0;
+    uint64_t end = past->n ? past->at[past->n - 1].to : 0;
+    past->n -= old;
+    if (old)
+        memmove(past->at, past->at + old, past->n * sizeof past->at[0]);
     for (unsigned i = 0; i < wait->n; i++) {
-        struct blame_piece p = wait->at[i];
-        uint64_t end = past->n ? past->at[past->n - 1].to : 0;
-        if (p.to <= end)
+        if (wait->at[i].to <= end)
             continue;
-        if (p.from < end)
-            p.from = end;
-        if (past->n == BLAME_PIECES)
-            take_out(past, 0);
-        past->at[past->n++] = p;
+        past->at[past->n] = wait->at[i];
+        if (past->at[past->n].from < end)
+            past->at[past->n].from = end;
+        past->n++;
     }
+}
+
+unsigned blame_first(const struct blame *past, uint64_t from) {
+    unsigned i = past->n;
+    while (i > 0 && past->at[i - 1].to > from)
+        i--;
+    return i;
 }
 
 bool blame_cut(const struct blame_piece *p, uint64_t from, uint64_t to,
@@ -89,7 +98,7 @@ bool blame_cut(const struct blame_piece *p, uint64_t from, uint64_t to,
 uint64_t blame_own(const struct blame *past, uint64_t from, uint64_t to) {
     uint64_t own = to - from;
     struct blame_piece part;
-    for (unsigned i = 0; i < past->n; i++)
+    for (unsigned i = blame_first(past, from); i < past->n; i++)
         if (blame_cut(&past->at[i], from, to, &part))
             own -= length(&part);
     return own;
@@ -98,7 +107,7 @@ uint64_t blame_own(const struct blame *past, uint64_t from, uint64_t to) {
 void blame_pass(const struct blame *past, uint64_t from, uint64_t to, const struct blamed *own,
                 struct blame *wait) {
     struct blame_piece part;
-    for (unsigned i = 0; i < past->n; i++) {
+    for (unsigned i = blame_first(past, from); i < past->n; i++) {
         if (!blame_cut(&past->at[i], from, to, &part))
             continue;
         blame_add(wait, from, part.from, own);

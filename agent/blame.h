@@ -48,6 +48,8 @@ struct blame {
 void blame_add(struct blame *wait, uint64_t from, uint64_t to, const struct blamed *on);
 /* The wait has ended: it is the latest of the thread's past, which forgets its oldest. */
 void blame_keep(struct blame *past, const struct blame *wait);
+/* The number of the first piece that ends behind that time, or past->n. */
+unsigned blame_first(const struct blame *past, uint64_t from);
 /* The part of a piece between two times; false if there is none. */
 bool blame_cut(const struct blame_piece *p, uint64_t from, uint64_t to,
                struct blame_piece *ret_part);

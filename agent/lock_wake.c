@@ -48,7 +48,7 @@ static void add(atomic_uint_fast64_t *to, uint64_t n) {
 static void charge_past(const struct blame *past, uint64_t from, uint64_t to) {
     struct lock_totals *t = &locks.totals[LOCK_FUTEX];
     struct blame_piece part;
-    for (unsigned i = 0; i < past->n; i++) {
+    for (unsigned i = blame_first(past, from); i < past->n; i++) {
         if (!blame_cut(&past->at[i], from, to, &part))
             continue;
         uint64_t ns = part.to - part.from;

@@ -32,9 +32,11 @@ static void entry_claim(struct parked_bucket *b, const void *word, struct thread
     if (!e && !(e = entry_find(b, NULL)))
         e = &b->at[b->next++ % PARKED_WAYS];
     unsigned strange = e->word == word ? e->strange : 0;
-    if (e->word == word && e->thread == t && e->tid == tid_of(t))
-        strange -= strange > 0;
-    else if (e->word == word && tid_of(e->thread) == e->tid)
+    if (e->word == word && e->thread == t && e->tid == tid_of(t)) {
+        e->strange -= strange > 0;
+        return;
+    }
+    if (e->word == word && tid_of(e->thread) == e->tid)
         strange = PARKED_STRANGE;
     *e = (struct parked_entry){word, t, tid_of(t), strange};
 }
@@ -42,7 +44,7 @@ static void entry_claim(struct parked_bucket *b, const void *word, struct thread
 void parked_enter(struct parked *p, const void *word, struct thread *t, uint64_t now) {
     struct parked_bucket *b = bucket_of(p, word);
     struct parker *own = &t->parker;
-    if (!spin_lock(&b->spin, SPIN_PATIENCE))
+    if (!word || !spin_lock(&b->spin, SPIN_PATIENCE))
         return;
     entry_claim(b, word, t);
     spin_unlock(&b->spin);
@@ -56,7 +58,7 @@ void parked_enter(struct parked *p, const void *word, struct thread *t, uint64_t
 
 static struct thread *owner(struct parked *p, const void *word) {
     struct parked_bucket *b = bucket_of(p, word);
-    if (!spin_lock(&b->spin, SPIN_PATIENCE))
+    if (!word || !spin_lock(&b->spin, SPIN_PATIENCE))
         return NULL;
     struct parked_entry *e = entry_find(b, word);
     struct thread *t = e && !e->strange && tid_of(e->thread) == e->tid ? e->thread : NULL;

@@ -105,6 +105,13 @@ Test(parked, more_words_than_there_is_room_for_push_out_others) {
     cr_assert_eq(parked_sleeper(&table, &word[0], 10), &a);
 }
 
+/* A host may ask for it; the kernel refuses. */
+Test(parked, no_word_is_nobodys) {
+    wait_once(&a, NULL, 10);
+    parked_enter(&table, NULL, &b, 20);
+    cr_assert_null(parked_sleeper(&table, NULL, 20));
+}
+
 Test(parked, a_holder_that_died_with_a_spin_stops_nobody) {
     for (unsigned i = 0; i < PARKED_BUCKETS; i++)
         atomic_store(&table.buckets[i].spin, 1);
