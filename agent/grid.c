@@ -11,12 +11,12 @@ static void draw(struct grid *g, uint64_t period) {
 }
 
 bool grid_step(struct grid *g, uint64_t period_ns, uint64_t d, struct grid_hit *ret_hit) {
-    if (!g->period)
-        draw(g, period_ns);
-    if (d >= g->period || d >= GRID_KEEP_NS) {
+    if (d >= period_ns || d >= GRID_KEEP_NS) {
         *ret_hit = (struct grid_hit){d, GRID_ONE};
         return d > 0;
     }
+    if (!g->period)
+        draw(g, period_ns);
     uint64_t delay = 0;
     g->left -= (int64_t)d;
     while (g->left < 0) {
@@ -38,8 +38,7 @@ void grid_pace_init(struct grid_pace *p, uint64_t period_ns, uint64_t now) {
 }
 
 /* Twice as often as agreed, or a second has passed: the period that would have kept to the budget,
- * at most eight times, at least half of the present one. Beyond GRID_KEEP_NS a longer one saves
- * nothing. */
+ * at most eight times, at least half of the present one. */
 void grid_pace_count(struct grid_pace *p, uint64_t now) {
     unsigned n = atomic_fetch_add_explicit(&p->n, 1, memory_order_relaxed) + 1;
     uint64_t since = atomic_load_explicit(&p->since_ns, memory_order_relaxed);
@@ -53,7 +52,7 @@ void grid_pace_count(struct grid_pace *p, uint64_t now) {
         passed = SHORTEST_LOOK;
     uint64_t is = grid_pace_period(p);
     uint64_t want = (uint64_t)((double)is * n * (double)SECOND / ((double)passed * GRID_BUDGET));
-    uint64_t most = 8 * is < GRID_KEEP_NS ? 8 * is : GRID_KEEP_NS;
+    uint64_t most = 8 * is < GRID_LONGEST_NS ? 8 * is : GRID_LONGEST_NS;
     want = want < is / 2 ? is / 2 : want > most ? most : want;
     atomic_store_explicit(&p->period_ns, want > p->asked_ns ? want : p->asked_ns,
                           memory_order_relaxed);

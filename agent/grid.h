@@ -18,7 +18,8 @@
  * (d, 1), and leave the line alone. Long and short waits are disjoint by d, each part is estimated
  * without bias, hence so is the sum.
  *
- * A piece keeps the period it was drawn with, so the period may change at any time.
+ * A piece keeps the period it was drawn with, so the period may change at any time; what is long is
+ * asked of the period in force, or a thread of long waits alone would stay with its first piece.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -46,10 +47,15 @@ bool grid_step(struct grid *g, uint64_t period_ns, uint64_t d, struct grid_hit *
 
 /*
  * The period in force, for all threads: longer while samples come faster than a budget, so that a
- * program with a million waits a second pays for a thousand stacks. What was asked for below
- * GRID_EXACT_NS is kept whatever it costs.
+ * program with a million waits a second pays for a thousand stacks: 64 threads that mostly wait for
+ * each other wait 60 s in a second. What was asked for below GRID_EXACT_NS is kept whatever it
+ * costs.
  */
-enum { GRID_BUDGET = 1000 /* samples a second */, GRID_EXACT_NS = 1000 };
+enum {
+    GRID_BUDGET = 1000 /* samples a second */,
+    GRID_EXACT_NS = 1000,
+    GRID_LONGEST_NS = 1000000000
+};
 
 struct grid_pace {
     uint64_t asked_ns;

@@ -118,7 +118,23 @@ Test(grid, a_flood_of_samples_makes_the_period_longer) {
     grid_pace_init(&p, 100 * US, 0);
     sample(&p, 100000, 0, 10 * US);
     cr_assert_gt(grid_pace_period(&p), 100 * US);
-    cr_assert_leq(grid_pace_period(&p), GRID_KEEP_NS);
+    cr_assert_leq(grid_pace_period(&p), GRID_LONGEST_NS);
+}
+
+/* 60 s of waits of 1 ms in each second. */
+Test(grid, a_crowd_that_waits_for_each_other_pays_for_a_thousand_stacks) {
+    struct grid_pace p;
+    struct grid g = {.rng = {11}};
+    unsigned samples = 0;
+    grid_pace_init(&p, 100 * US, 0);
+    for (uint64_t now = 0; now < 20 * S; now += S / 60000) {
+        struct grid_hit hit;
+        if (!grid_step(&g, grid_pace_period(&p), MS, &hit))
+            continue;
+        grid_pace_count(&p, now);
+        samples += now >= 10 * S;
+    }
+    cr_assert_leq(samples, 10 * 2 * GRID_BUDGET);
 }
 
 Test(grid, the_period_comes_back_to_what_was_asked) {
