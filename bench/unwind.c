@@ -2,22 +2,26 @@
  * Nanoseconds per frame of every way to walk the same stack, in one run:
  *
  *     unwind            10, 30 and 100 frames above main, each engine warm and cold
- *     unwind LIBRARY    unwind tables of a library: rows, time and memory to build them, time of a
- * lookup
+ *     unwind FILE [ADDRESSES]
+ *                       unwind tables of a library or program: rows, time and memory to build them,
+ *                       time of a lookup at random addresses, and at those of a list (bench/met.py)
  *
  * "cold" means that no rule is cached; the tables themselves are in memory. The agent's engines are
  * linked in, not preloaded, and called as its handler calls them, with the registers of a signal.
  */
 #define UNW_LOCAL_ONLY
 #include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
 #include <libunwind.h>
-#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/rules.h"
@@ -152,75 +156,123 @@ static level_fn *const levels[8];
     }
 LEVEL(0)
 LEVEL(1)
-LEVEL(2) LEVEL(3) LEVEL(4) LEVEL(5) LEVEL(6) LEVEL(7) static level_fn *const levels[8] = {
+LEVEL(2)
+LEVEL(3) LEVEL(4) LEVEL(5) LEVEL(6) LEVEL(7) static level_fn *const levels[8] = {
     level_0, level_1, level_2, level_3, level_4, level_5, level_6, level_7};
 
-static int find_library(struct dl_phdr_info *info, size_t size, void *arg) {
-    uint64_t *found = arg;
-    for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_addr == found[0] && info->dlpi_phdr[i].p_type == PT_LOAD &&
-            info->dlpi_phdr[i].p_flags & PF_X)
-            found[1] = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-    return 0;
+/* The segments of a library or a program, where the loader would put them and without what else it
+ * does: where its code lies, or 0. */
+static uint64_t map_file(const char *path) {
+    enum { PAGE = 4096, MAX_PHDRS = 64 };
+    Elf64_Ehdr eh;
+    Elf64_Phdr ph[MAX_PHDRS];
+    uint64_t lo = UINT64_MAX, hi = 0, code = 0;
+    int fd = open(path, O_RDONLY);
+    if (pread(fd, &eh, sizeof eh, 0) != sizeof eh || eh.e_phnum > MAX_PHDRS ||
+        pread(fd, ph, eh.e_phnum * sizeof *ph, (off_t)eh.e_phoff) !=
+            eh.e_phnum * (ssize_t)sizeof *ph)
+        return 0;
+    for (unsigned i = 0; i < eh.e_phnum; i++)
+        if (ph[i].p_type == PT_LOAD) {
+            lo = ph[i].p_vaddr < lo ? ph[i].p_vaddr : lo;
+            hi = ph[i].p_vaddr + ph[i].p_memsz > hi ? ph[i].p_vaddr + ph[i].p_memsz : hi;
+        }
+    lo -= lo % PAGE;
+    char *base = mmap(NULL, hi - lo, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (unsigned i = 0; i < eh.e_phnum; i++) {
+        uint64_t in_page = ph[i].p_vaddr % PAGE;
+        if (ph[i].p_type != PT_LOAD)
+            continue;
+        char *at = base + (ph[i].p_vaddr - in_page - lo);
+        bool is_code = ph[i].p_flags & PF_X;
+        mmap(at, ph[i].p_filesz + in_page, PROT_READ | (is_code ? PROT_EXEC : 0),
+             MAP_PRIVATE | MAP_FIXED, fd, (off_t)(ph[i].p_offset - in_page));
+        code = is_code ? (uint64_t)at : code;
+    }
+    close(fd);
+    return code;
 }
 
 static volatile uint64_t sink; /* or the compiler looks nothing up */
 
-/* Random addresses that functions cover, each looked up with no rule cached; the best of the
- * rounds. */
-static double lookup_ns(const struct module *m, const struct cfi_table *all,
-                        const struct cfi_table *t, unsigned n, unsigned rounds) {
-    struct walk w = {0};
-    double best = 1e18;
-    uint64_t *pcs = malloc(n * sizeof *pcs), seed = 1, sum = 0;
+struct places {
+    uint64_t *pcs;
+    unsigned n;
+};
+
+/* Random addresses that functions cover. */
+static struct places anywhere(const struct module *m, const struct cfi_table *t, unsigned n) {
+    struct places p = {malloc(n * sizeof *p.pcs), n};
+    uint64_t seed = 1;
     for (unsigned i = 0; i < n;) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
-        pcs[i] = m->start + (seed >> 20) % (m->end - m->start);
-        i += cfi_kind(cfi_table_find(all, pcs[i])) != CFI_BY_FRAME;
+        p.pcs[i] = m->start + (seed >> 20) % (m->end - m->start);
+        i += cfi_kind(cfi_table_find(t, p.pcs[i])) != CFI_BY_FRAME;
     }
+    return p;
+}
+
+/* Those that a file lists, as offsets into the mapped file: bench/met.py writes them. */
+static struct places listed(const struct module *m, const char *path) {
+    enum { MOST = 1 << 20 };
+    struct places p = {malloc(MOST * sizeof *p.pcs), 0};
+    FILE *f = fopen(path, "r");
+    unsigned long offset;
+    while (f && p.n < MOST && fscanf(f, "%lx", &offset) == 1)
+        p.pcs[p.n++] = m->start + offset - m->offset;
+    return p;
+}
+
+/* Each looked up with no rule cached, by the table or else in place; the best of the rounds. */
+static double lookup_ns(struct places p, const struct cfi_table *t, unsigned rounds) {
+    struct walk w = {0};
+    double best = 1e18;
+    uint64_t sum = 0;
     rules_begin(&w);
     for (unsigned k = 0; k < rounds; k++) {
         double begin = now_ns();
-        for (unsigned i = 0; i < n; i++)
-            sum += t ? cfi_table_find(t, pcs[i]) : rules_find_slow(&w, pcs[i]);
-        double each = (now_ns() - begin) / n;
+        for (unsigned i = 0; i < p.n; i++)
+            sum += t ? cfi_table_find(t, p.pcs[i]) : rules_find_slow(&w, p.pcs[i]);
+        double each = (now_ns() - begin) / p.n;
         best = each < best ? each : best;
     }
-    free(pcs);
     sink = sum;
     return best;
 }
 
-static void print_lookups(const char *what, const struct module *m, const struct cfi_table *t,
-                          unsigned n, unsigned rounds) {
-    printf("%s: %.1f ns in the table", what, lookup_ns(m, t, t, n, rounds));
-    printf(", %.1f ns in place\n", lookup_ns(m, t, NULL, n, rounds));
+static void print_lookups(const char *what, struct places p, const struct cfi_table *t,
+                          unsigned rounds) {
+    if (p.n == 0)
+        return;
+    printf("%u %s: %.1f ns in the table", p.n, what, lookup_ns(p, t, rounds));
+    printf(", %.1f ns in place\n", lookup_ns(p, NULL, rounds));
+    free(p.pcs);
 }
 
-static int table_of(const char *library) {
-    struct link_map *map = dlopen(library, RTLD_NOW);
-    uint64_t found[2] = {map ? map->l_addr : 0, 0};
-    if (map)
-        dl_iterate_phdr(find_library, found);
+static int table_of(const char *file, const char *met) {
+    uint64_t code = map_file(file);
     modules_refresh(false);
-    const struct module_range *r = found[1] ? module_range_find(found[1]) : NULL;
+    const struct module_range *r = code ? module_range_find(code) : NULL;
     if (!r || !r->module || !r->module->eh_frame) {
-        fprintf(stderr, "unwind: %s: no unwind tables\n", library);
+        fprintf(stderr, "unwind: %s: no unwind tables\n", file);
         return 1;
     }
-    const struct module *m = r->module;
+    struct module *m = (struct module *)r->module;
     struct cfi_table t;
     double begin = now_ns();
     if (cfi_build((const uint8_t *)m->eh_frame, m->eh_hi - m->eh_frame, m->eh_frame, &t, sys_map,
                   sys_unmap) != 0)
         return 1;
     double built = now_ns() - begin;
-    printf("%s: %u functions, %u rows of %zu bytes, %.1f ms, %.1f ns per row\n", library,
-           m->eh_rows, t.n, sizeof *t.rows, built / 1e6, built / t.n);
-    struct module *in_place = (struct module *)m;
-    in_place->pinned = true;
-    print_lookups("2,000 addresses again and again", m, &t, 2000, 50);
-    print_lookups("a million addresses once", m, &t, 1 << 20, 1);
+    printf("%s: %u functions, %u rows of %zu bytes, %.1f ms, %.1f ns per row\n", file, m->eh_rows,
+           t.n, sizeof *t.rows, built / 1e6, built / t.n);
+    m->pinned = true;
+    if (met)
+        print_lookups("addresses met, once", listed(m, met), &t, 1);
+    if (met)
+        print_lookups("addresses met, again and again", listed(m, met), &t, 50);
+    print_lookups("addresses, again and again", anywhere(m, &t, 2000), &t, 50);
+    print_lookups("addresses, once", anywhere(m, &t, 1 << 20), &t, 1);
     return 0;
 }
 
@@ -228,7 +280,7 @@ int main(int argc, char **argv) {
     if (!modules_refresh(true))
         return 1;
     if (argc > 1)
-        return table_of(argv[1]);
+        return table_of(argv[1], argc > 2 ? argv[2] : NULL);
     unwind_libunwind.load();
     void *f = dlsym(dlopen("libc.so.6", RTLD_NOW), "backtrace");
     memcpy(&libc_backtrace, &f, sizeof f);
