@@ -2,18 +2,24 @@
 /*
  * ANYWHERE. Which record of .eh_frame covers an address, for modules that are never unloaded. The
  * search table that linkers write is sorted but has no steps: 12 to 17 halvings, each waiting for
- * the one before. The index remembers the row at which each page of code begins, so that three or
- * four remain, in one or two lines of cache. 4 bytes for a page of code, filled page by page when
- * addresses in it are met.
+ * the one before. The index remembers the row at which each page of code begins, and how many more
+ * until each of its eight parts, so that the next four rows are compared and that is mostly all. 16
+ * bytes for a page of code, filled page by page when addresses in it are met.
  */
 #include <stdatomic.h>
 #include <stdint.h>
 
 struct module;
 
+struct eh_page {
+    _Atomic(uint64_t)
+        steps; /* rows from there to each 512 bytes, a byte for each, 255 or more: 255 */
+    _Atomic(uint32_t) row; /* at its beginning, plus 1; 0: not looked for yet */
+};
+
 struct eh_index {
     uint32_t pages;
-    _Atomic(uint32_t) row[]; /* at the beginning of each page, plus 1; 0: not looked for yet */
+    struct eh_page page[];
 };
 
 /* Where the record of the last function that begins at or before pc lies; 0: none. The module is

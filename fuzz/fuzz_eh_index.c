@@ -60,8 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     m.eh_hdr = (uintptr_t)hdr, m.eh_rows = n;
     m.start = m.eh_hdr + 2 * PAGE, m.end = m.start + PAGES * PAGE;
     struct eh_index *x = atomic_load(&m.index);
-    for (uint32_t i = 0; x && i <= x->pages; i++)
-        atomic_store(&x->row[i], 0);
+    for (uint32_t i = 0; x && i < x->pages; i++)
+        atomic_store(&x->page[i].row, 0);
     memcpy(r, data, n * sizeof *r);
     ask(&m, r, m.start + 4 * PAGE, m.start + 5 * PAGE, sorted(r, n));
     if (data[0] & 1)
