@@ -9,10 +9,11 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { PCREL_SDATA4 = 0x1b, STATES = 4, HEAD = 4 + 4 + 4 + 4 + 1 };
+enum { PCREL_SDATA4 = 0x1b, HEAD = 4 + 4 + 4 + 4 + 1, WORD = 8 };
 
 struct state {
     uint32_t reg, cfa, bp; /* CFA = reg + cfa; rbp is saved at CFA - 8 * bp, 0: is the caller's */
+    uint32_t expression;   /* of the CFA, how far behind the record's beginning; 0: none */
 };
 
 static bool is_usual(struct cfi_bytes bytes, size_t at) {
@@ -40,133 +41,165 @@ static bool known_usual(struct cfi_bytes bytes, size_t at, struct cfi_usual *usu
     return true;
 }
 
-/* One or two bytes, that is up to 16383; ~0 for longer ones and past the end. */
-static uint32_t number(const uint8_t **p, const uint8_t *end) {
-    if (end - *p >= 1 && (*p)[0] < 0x80)
-        return *(*p)++;
-    if (end - *p < 2 || (*p)[1] >= 0x80)
-        return ~(uint32_t)0;
-    uint32_t v = ((*p)[0] & 0x7fu) | (uint32_t)(*p)[1] << 7;
-    *p += 2;
-    return v;
-}
-
 struct run {
-    const uint8_t *p, *end;
+    const uint8_t *record, *p, *end;
     uint64_t left; /* bytes of the function up to the place that is asked for */
-    struct state s, kept[STATES];
-    unsigned depth;
+    struct state s, kept;
+    bool keeps;
+    uint64_t unusual; /* lowest bit: something was */
 };
 
-enum outcome { MORE, THERE, UNUSUAL };
-enum { ENOUGH = 1 << 20 }; /* more than number() gives, so ~0 is garbage everywhere */
-static const uint64_t PRESERVED = 1 << CFI_RBX | 1 << CFI_RBP | 0xf << CFI_R12;
-
-static enum outcome advance(struct run *x, uint32_t by) {
-    if (by > x->left)
-        return THERE;
-    x->left -= by;
-    return MORE;
+/* Some of these bytes may lie behind the program's end. Who reads an operand there has gone too
+ * far, and run() sees that. */
+static inline uint64_t word_at(const uint8_t *p) {
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
 }
 
-static enum outcome save(struct run *x, unsigned reg, uint32_t at) {
-    if (at > ENOUGH || !(PRESERVED >> reg & 1) || (reg == CFI_RBP && at == 0))
-        return UNUSUAL;
+/* Up to three bytes. */
+static inline uint32_t number(struct run *x, uint64_t word) {
+    uint32_t n = word & 0x7f;
+    x->p++;
+    if (word & 0x80) {
+        n |= word >> 1 & 0x3f80;
+        x->p++;
+        if (word & 0x8000) {
+            n |= word >> 2 & 0x1fc000;
+            x->p++;
+            x->unusual |= word >> 23;
+        }
+    }
+    return n;
+}
+
+/* 0x80 with a register, and a number of one byte. */
+static inline bool is_save(uint64_t word) { return (word & 0x80c0) == 0x0080; }
+
+static inline void save(struct run *x, uint64_t word) {
+    static const uint64_t preserved = 1 << CFI_RBX | 1 << CFI_RBP | 0xf << CFI_R12;
+    uint32_t reg = word & 0x3f, at = word >> 8 & 0x7f;
+    x->unusual |= ~(preserved >> reg) | (reg == CFI_RBP && at == 0);
     x->s.bp = reg == CFI_RBP ? at : x->s.bp;
-    return MORE;
+    x->p += 2;
 }
 
 /* To the caller's, which is how all but RA begin. */
-static enum outcome restore(struct run *x, unsigned reg) {
-    if (reg == CFI_RA)
-        return UNUSUAL;
+static inline void restore(struct run *x, unsigned reg) {
+    x->unusual |= reg == CFI_RA;
     x->s.bp = reg == CFI_RBP ? 0 : x->s.bp;
-    return MORE;
 }
 
-static enum outcome execute_rare(struct run *x, uint8_t op) {
-    uint16_t two;
-    switch (op) {
-    case 0x00: return MORE; /* nop */
-    case 0x03:              /* advance_loc2 */
-        if (x->end - x->p < 2)
-            return UNUSUAL;
-        memcpy(&two, x->p, sizeof two);
-        x->p += 2;
-        return advance(x, two);
-    case 0x0a: /* remember_state */
-        if (x->depth == STATES)
-            return UNUSUAL;
-        x->kept[x->depth++] = x->s;
-        return MORE;
-    case 0x0b: /* restore_state */
-        if (x->depth == 0)
-            return UNUSUAL;
-        x->s = x->kept[--x->depth];
-        return MORE;
-    case 0x2e: return number(&x->p, x->end) > ENOUGH ? UNUSUAL : MORE; /* GNU_args_size */
-    default: return UNUSUAL;
-    }
+static inline void set_register(struct run *x, uint64_t word) {
+    x->s.reg = word & 0xff;
+    x->unusual |= x->s.reg >= CFI_REGS;
+    x->p++;
 }
 
-static enum outcome execute(struct run *x) {
-    uint8_t op = *x->p++;
-    switch (op >> 6) {
-    case 1: return advance(x, op & 0x3f);
-    case 2: return save(x, op & 0x3f, number(&x->p, x->end));
-    case 3: return restore(x, op & 0x3f);
-    }
+static inline void execute_rare(struct run *x, unsigned op, uint64_t operands) {
     switch (op) {
-    case 0x02: return x->p < x->end ? advance(x, *x->p++) : UNUSUAL; /* advance_loc1 */
-    case 0x0c:                                                       /* def_cfa */
-        x->s.reg = number(&x->p, x->end);
-        x->s.cfa = number(&x->p, x->end);
+    case 0x00: break; /* nop */
+    case 0x0c:        /* def_cfa */
+        set_register(x, operands);
+        x->s.cfa = number(x, operands >> 8);
+        x->s.expression = 0;
         break;
-    case 0x0d: x->s.reg = number(&x->p, x->end); break; /* def_cfa_register */
-    case 0x0e: x->s.cfa = number(&x->p, x->end); break; /* def_cfa_offset */
-    default: return execute_rare(x, op);
+    case 0x0d: /* def_cfa_register */
+        set_register(x, operands);
+        x->unusual |= x->s.expression != 0;
+        break;
+    case 0x0f: /* def_cfa_expression */
+        x->s.expression = (uint32_t)(x->p - x->record);
+        x->p += 1 + (operands & 0x7f);
+        x->unusual |= operands >> 7;
+        break;
+    case 0x2e: number(x, operands); break; /* GNU_args_size */
+    default: x->unusual = 1;
     }
-    return x->s.cfa > ENOUGH || x->s.reg >= CFI_REGS ? UNUSUAL : MORE;
+}
+
+/* How far it advances. */
+static inline uint64_t execute(struct run *x, uint64_t word) {
+    unsigned op = word & 0xff;
+    uint64_t operands = word >> 8;
+    x->p++;
+    if (op >> 6 == 1)
+        return op & 0x3f;
+    if (op == 0x02 || op == 0x03 || op == 0x04) { /* advance_loc1, 2, 4 */
+        unsigned n = op == 0x04 ? 4 : op - 1;
+        x->p += n;
+        return operands & (((uint64_t)1 << 8 * n) - 1);
+    }
+    if (op == 0x0a) { /* remember_state; one within another is unusual */
+        x->unusual |= x->keeps;
+        x->keeps = true;
+        x->kept = x->s;
+    } else if (op == 0x0b) { /* restore_state */
+        x->unusual |= !x->keeps;
+        x->keeps = false;
+        x->s = x->kept;
+    } else if (op == 0x0e) { /* def_cfa_offset */
+        x->s.cfa = number(x, operands);
+        x->s.expression = 0;
+    } else if (op >> 6 == 3) {
+        restore(x, op & 0x3f);
+    } else if (is_save(word)) {
+        x->p--;
+        save(x, word);
+    } else {
+        execute_rare(x, op, operands);
+    }
+    return 0;
 }
 
 /*
- * A push and a pop as compilers describe them, all of it in one word that is compared at once:
- * advance (2 bits of 0x40), def_cfa_offset (0x0e) n; and for a push also offset (2 bits of 0x80) n.
- * Instruction by instruction a processor that has not seen this function may guess wrong at each.
+ * To the row that holds there; false at what is not usual. Nine of ten rows are: advance (2 bits of
+ * 0x40), def_cfa_offset (0x0e), then what was saved. They are spelled out, and all state is in
+ * registers, for a processor then runs ahead of itself: a general step per instruction, or state in
+ * memory, takes twice the time.
  */
-enum { POP_BYTES = 3, PUSH_BYTES = 5 };
-static const uint64_t POP_MASK = 0x80ffc0, POP = 0x000e40;
-static const uint64_t PUSH_MASK = 0x80c080ffc0, PUSH = 0x0080000e40;
-
-static enum outcome execute_word(struct run *x, uint64_t word, bool push) {
-    if (advance(x, word & 0x3f) == THERE)
-        return THERE;
-    x->s.cfa = word >> 16 & 0x7f;
-    x->p += push ? PUSH_BYTES : POP_BYTES;
-    return push ? save(x, word >> 24 & 0x3f, word >> 32 & 0x7f) : MORE;
+static bool run(struct run *inout) {
+    struct run x = *inout;
+    while (x.p < x.end && !(x.unusual & 1)) {
+        uint64_t word = word_at(x.p), by;
+        if ((word & 0xffc0) == 0x0e40) {
+            by = word & 0x3f;
+            if (by > x.left)
+                break;
+            x.p += 2;
+            x.s.cfa = number(&x, word >> 16);
+            x.s.expression = 0;
+            while (x.p < x.end && is_save(word = word_at(x.p)))
+                save(&x, word);
+        } else {
+            by = execute(&x, word);
+            if (by > x.left)
+                break;
+        }
+        x.left -= by;
+    }
+    inout->s = x.s;
+    return !(x.unusual & 1) && x.p <= x.end;
 }
 
-/* False at what is not usual. */
-static bool run(struct run *x) {
-    enum outcome out = MORE;
-    while (out == MORE && x->p < x->end) {
-        uint64_t word = 0;
-        if (x->end - x->p >= (ptrdiff_t)sizeof word)
-            memcpy(&word, x->p, sizeof word);
-        bool push = (word & PUSH_MASK) == PUSH;
-        out = push || (word & POP_MASK) == POP ? execute_word(x, word, push) : execute(x);
-    }
-    return out != UNUSUAL;
+/* False: a PLT's expression, which depends on pc. What does not fit is interpreted at each step. */
+static bool pack(struct cfi_bytes bytes, size_t at, const struct state *s, uint32_t *ret_rule) {
+    unsigned from;
+    bool fits = s->cfa % 8 == 0 && s->cfa / 8 <= CFI_CFA_MAX && s->bp <= CFI_BP_MAX &&
+                (s->reg == CFI_RSP || s->reg == CFI_RBP) && !s->expression;
+    enum cfi_kind kind = !fits ? CFI_FULL : s->reg == CFI_RSP ? CFI_BY_SP : CFI_BY_BP;
+    *ret_rule = cfi_rule(kind, fits ? s->cfa / 8 : 0, fits ? s->bp : 0);
+    return !s->expression || !cfi_expr_is_plt(bytes, (uint32_t)at + s->expression, &from);
 }
 
 bool cfi_quick(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual, uint64_t pc,
                uint32_t *ret_rule, bool *ret_last) {
     uint32_t head[4]; /* length, distance of the shared record, start, size */
-    if (bytes.n < HEAD || at > bytes.n - HEAD || bytes.n > UINT32_MAX)
+    if (bytes.n < HEAD + WORD || at > bytes.n - HEAD - WORD || bytes.n > UINT32_MAX)
         return false;
     const uint8_t *p = bytes.at + at;
     memcpy(head, p, sizeof head);
-    if (head[0] < HEAD - 4 || head[0] > bytes.n - at - 4 || head[1] > at + 4 ||
+    if (head[0] < HEAD - 4 || head[0] > bytes.n - at - 4 - WORD || head[1] > at + 4 ||
         !known_usual(bytes, at + 4 - head[1], usual))
         return false;
     uint64_t start = bytes.address + at + 8 + (uint64_t)(int64_t)(int32_t)head[2];
@@ -174,16 +207,8 @@ bool cfi_quick(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual, uint6
     if (head[3] > INT32_MAX || start + head[3] < start || pc - start >= head[3] ||
         p[HEAD - 1] >= 0x80 || own > end)
         return false;
-    struct run x;
-    x.p = own, x.end = end, x.left = pc - start, x.depth = 0;
-    x.s = (struct state){.reg = CFI_RSP, .cfa = 8};
-    if (!run(&x))
-        return false;
-    const struct state s = x.s;
-    if (s.cfa % 8 || s.cfa / 8 > CFI_CFA_MAX || s.bp > CFI_BP_MAX ||
-        (s.reg != CFI_RSP && s.reg != CFI_RBP))
-        return false;
-    *ret_rule = cfi_rule(s.reg == CFI_RSP ? CFI_BY_SP : CFI_BY_BP, s.cfa / 8, s.bp);
+    struct run x = {
+        .record = p, .p = own, .end = end, .left = pc - start, .s = {.reg = CFI_RSP, .cfa = 8}};
     *ret_last = pc - start + 1 == head[3];
-    return true;
+    return run(&x) && pack(bytes, at, &x.s, ret_rule);
 }

@@ -16,7 +16,6 @@ struct cfi_usual {
 };
 
 /* The rule that holds at pc, from the record at that offset. False: ask the others. *ret_last: pc
- * is the function's last byte. Cost: 40 to 60 ns, where parsing and
- * interpreting in full take three times that. */
+ * is the function's last byte. Cost: about 40 ns. */
 bool cfi_quick(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual, uint64_t pc,
                uint32_t *ret_rule, bool *ret_last);

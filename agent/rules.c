@@ -1,7 +1,7 @@
 /*
  * ANYWHERE. Why no tables for modules there at load: a rule straight from its record (eh_index.h,
- * cfi_quick.h) takes 50 ns more than a search in rows (docs/unwinding.md), but happens once for an
- * address, and saves 8 MB and 100 ms for a library like libLLVM.
+ * cfi_quick.h) takes 30 to 60 ns more than a search in rows (docs/unwinding.md), but happens once
+ * for an address, and saves 8 MB and 100 ms for a library like libLLVM.
  */
 #include "agent/rules.h"
 

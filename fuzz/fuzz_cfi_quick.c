@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { AT = 0x100000, FEW = 4, MANY = 96, OWN = 17, SHARED = 24 };
+enum { AT = 0x100000, FEW = 4, MANY = 96, OWN = 17, SHARED = 24, BEHIND = 8 };
 
 static void require(bool so) {
     if (!so)
@@ -57,7 +57,7 @@ static void as_program(const uint8_t *data, size_t size) {
     static const uint8_t shared[SHARED] = {20, 0,    0,  0, 0,    0,    0, 0, 1,    'z', 'R', 0,
                                            1,  0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1,   0,   0};
     const uint32_t head[4] = {(uint32_t)size + OWN - 4, SHARED + 4, 0x1000, 0x2000};
-    size_t n = SHARED + OWN + size;
+    size_t n = SHARED + OWN + size + BEHIND; /* where its reads of whole words may end */
     uint8_t *copy = calloc(1, n);
     struct cfi_usual usual = {0};
     if (!copy)

@@ -61,12 +61,13 @@ Test(cfi_quick, says_what_the_interpreter_says_at_all_of_libstdcxx) {
 
 /* A record whose program makes every instruction's bytes: no answer, or the interpreter's. */
 Test(cfi_quick, agrees_on_programs_made_of_garbage) {
-    enum { SHARED = 24, OWN = 64, SIZE = 200 };
+    enum { SHARED = 24, OWN = 64, SIZE = 200, BEHIND = 8 };
     static const uint8_t shared[SHARED] = {20, 0,    0,  0, 0,    0,    0, 0, 1,    'z', 'R', 0,
                                            1,  0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1,   0,   0};
-    static const uint8_t likely[] = {0x41, 0x44, 0x0e, 16, 0x86, 2,    0x83, 3, 0x0a, 0x0b, 0x0c, 7,
-                                     8,    0xc6, 0x0d, 6,  0x02, 0x2e, 128,  1, 0,    0x90};
-    uint8_t section[4 + SHARED + OWN + 4] = {0};
+    static const uint8_t likely[] = {0x41, 0x44, 0x0e, 16,   0x86, 2, 0x83, 3,
+                                     0x0f, 0x04, 0x0a, 0x0b, 0x0c, 7, 8,    0xc6,
+                                     0x0d, 6,    0x02, 0x2e, 128,  1, 0,    0x90};
+    uint8_t section[4 + SHARED + OWN + BEHIND] = {0};
     uint64_t seed = 1;
     uint32_t head[4] = {OWN - 4, 4 + SHARED + 4, 0x1000, SIZE};
     count.answered = 0;
@@ -75,7 +76,7 @@ Test(cfi_quick, agrees_on_programs_made_of_garbage) {
     head[1] = SHARED + 4;
     memcpy(section + 4 + SHARED + 4, &head[1], 4);
     for (unsigned k = 0; k < 200000; k++) {
-        struct cfi_bytes b = {section, 4 + SHARED + OWN, (uintptr_t)section};
+        struct cfi_bytes b = {section, sizeof section, (uintptr_t)section};
         struct cfi_usual usual = {0};
         struct cfi_entry e;
         struct cfi_row row;
@@ -100,9 +101,9 @@ Test(cfi_quick, agrees_on_programs_made_of_garbage) {
 
 /* A record whose section lies at that address; its function begins 0x1000 behind its own place. */
 static bool answers(uint64_t address, uint32_t size) {
-    enum { SHARED = 24, OWN = 24, PLACE = SHARED + 8 };
-    uint8_t section[SHARED + OWN] = {20, 0,    0,  0, 0,    0,  0, 0, 1,    'z', 'R', 0,
-                                     1,  0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1,   0,   0};
+    enum { SHARED = 24, OWN = 24, PLACE = SHARED + 8, BEHIND = 8 };
+    uint8_t section[SHARED + OWN + BEHIND] = {20, 0,    0,  0, 0,    0,  0, 0, 1,    'z', 'R', 0,
+                                              1,  0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1,   0,   0};
     const uint32_t head[4] = {OWN - 4, SHARED + 4, 0x1000, size};
     struct cfi_usual usual = {0};
     uint32_t rule;
