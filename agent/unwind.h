@@ -81,8 +81,8 @@ void unwind_walk(struct walk *w);
 /* The same for another thread of this process, blocked in the kernel, from the two registers that
  * /proc/self/task/TID/syscall shows of it. After walk_init() without a context. Reads memory
  * through windows only, so a thread that goes on meanwhile costs a wrong stack and no more: the
- * caller looks again afterwards whether it still sleeps in the same place. w->guessed says for how
- * many frames the stack had to be searched. CALM. */
+ * caller looks again afterwards whether it still sleeps in the same place and its CPU clock stands.
+ * w->guessed says for how many frames the stack had to be searched. CALM. */
 void unwind_remote(struct walk *w, uint64_t pc, uint64_t sp);
 /* Forgets what was learned about code that may be gone. */
 void unwind_reset(void);
