@@ -123,8 +123,11 @@ static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_
         rest = waiters_leave(atomic_load(&locks.waiters), object, w->from_ns, &now,
                              how == LOCK_DONE, &others);
     uint64_t waited = between(w->from_ns, now);
-    if (how == LOCK_NOT_WAITED)
+    if (how == LOCK_NOT_WAITED && rest == waited)
         return;
+    /* A futex word that had changed: who changed it was charged for the moment before. */
+    if (how == LOCK_NOT_WAITED)
+        how = LOCK_DONE;
     account(kind, w->tabled ? how : LOCK_TIMEOUT, waited, rest + others);
     kind_lock_waited(kind, object, (enum lock_state)how, waited);
 }
