@@ -54,7 +54,7 @@ static void give_back(int form, void *p, long i) {
 }
 
 static int handled;
-static volatile std::size_t too_much = std::size_t{1} << 60;
+static volatile std::size_t too_much = std::size_t{1} << 46;
 
 static void new_handler() {
     if (++handled == 3)
