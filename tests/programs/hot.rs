@@ -6,6 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
+// As std::hint's, which came with Rust 1.66.
+#[inline(always)]
+fn black_box<T: Copy>(x: T) -> T {
+    unsafe { std::ptr::read_volatile(&x) }
+}
+
 trait Work {
     fn burn(&self, n: u64) -> u64;
 }
@@ -15,7 +21,7 @@ impl Work for Mixer<u64> {
     fn burn(&self, n: u64) -> u64 {
         let mut x = self.0;
         for i in 0..n {
-            x = std::hint::black_box(x.wrapping_mul(6364136223846793005).wrapping_add(i));
+            x = black_box(x.wrapping_mul(6364136223846793005).wrapping_add(i));
         }
         x
     }
@@ -38,9 +44,9 @@ fn main() {
         let m = Mixer(7);
         fs::write("warm", "").unwrap();
         while !Path::new("enough").exists() {
-            std::hint::black_box(apply(|n| m.burn(n), 1_000_000));
+            black_box(apply(|n| m.burn(n), 1_000_000));
         }
-        std::hint::black_box(apply(|n| m.burn(n), 400_000_000));
+        black_box(apply(|n| m.burn(n), 400_000_000));
     }
     let mut map = HashMap::new();
     for i in 0..400_000u64 {
