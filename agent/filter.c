@@ -3,10 +3,14 @@
  * Why a byte: at one pointer to 17 slots, four bits would saturate in a slot that the allocator's
  * favourite addresses share.
  *
- * Growing. Pinned blocks cannot be listed, only their counts at the first resolution are known, so
- * one is entered in every later slot that continues its first one: 2^k neighbours after k
- * doublings. Pinning and growing race without a lock; the order of their steps lets a counter
- * become too high, which costs look-ups, and never too low:
+ * Why a first-level cache's worth at first: on a loaded machine the pair of free and malloc among a
+ * million blocks took 11.4 ns more than without us with 4 KiB, 17.5 with 64 KiB.
+ *
+ * Growing. Pinned blocks cannot be listed, only their counts at one resolution are known (64 Ki: a
+ * few dozen blocks of the loader's shall not take a percent of every later array). In an array of
+ * fewer counters several of those share one; in a larger one a pinned block is entered in every
+ * slot that continues its own, 2^k neighbours. Pinning and growing race without a lock; the order
+ * of their steps lets a counter become too high, which costs look-ups, and never too low:
  *
  *     pin:   pinned++, read next, read now, count in both
  *     unpin: read now, uncount there, pinned--
@@ -23,11 +27,18 @@
 #include "common/arena.h"
 #include "common/sys.h"
 
-enum { STICKY = 255, FIRST = 1 << FILTER_FIRST_BITS, ALIGN = 64, PAGE = 4096 };
+enum {
+    STICKY = 255,
+    PIN_BITS = 16,
+    PINS = 1 << PIN_BITS,
+    FIRST = 1 << FILTER_FIRST_BITS,
+    ALIGN = 64,
+    PAGE = 4096
+};
 
 /* The arrays that need no memory of the kernel's stand alone: beside an initialised pointer they
- * would fill 128 KiB of the file. */
-static uint8_t pinned[FIRST];
+ * would fill 68 KiB of the file. */
+static uint8_t pinned[PINS];
 static _Alignas(ALIGN) uint8_t first[ALIGN + FIRST];
 
 struct filter filter = {.now = first + 64 - FILTER_FIRST_BITS};
@@ -72,21 +83,31 @@ void filter_remove(const void *p, bool next_too) {
         uncount(&n[filter_slot(n, p)]);
 }
 
-/* Slots of this array that continue one of the first array. */
-static unsigned run_of(const uint8_t *counts) {
-    return 1u << (bits_of(counts) - FILTER_FIRST_BITS);
+static uint64_t pin_slot(const void *p) {
+    return filter_slot((const uint8_t *)(uintptr_t)(64 - PIN_BITS), p);
 }
 
-static uint64_t first_slot(const void *p) { return filter_slot(first + 64 - FILTER_FIRST_BITS, p); }
+/* The counters of this array that stand for a slot of `pinned`. */
+struct run {
+    uint8_t *at;
+    unsigned n;
+};
+
+static struct run run_of(uint8_t *counts, uint64_t slot) {
+    unsigned bits = bits_of(counts);
+    if (bits < PIN_BITS)
+        return (struct run){counts + (slot >> (PIN_BITS - bits)), 1};
+    return (struct run){counts + (slot << (bits - PIN_BITS)), 1u << (bits - PIN_BITS)};
+}
 
 static void pin_in(uint8_t *counts, uint64_t slot, unsigned n) {
-    unsigned run = run_of(counts);
-    for (unsigned i = 0; i < run; i++)
-        count(&counts[slot * run + i], n);
+    struct run r = run_of(counts, slot);
+    for (unsigned i = 0; i < r.n; i++)
+        count(&r.at[i], n);
 }
 
 void filter_pin(const void *p) {
-    uint64_t slot = first_slot(p);
+    uint64_t slot = pin_slot(p);
     count(&pinned[slot], 1);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uint8_t *n = next(), *c = now();
@@ -96,11 +117,10 @@ void filter_pin(const void *p) {
 }
 
 void filter_unpin(const void *p) {
-    uint64_t slot = first_slot(p);
-    uint8_t *c = now();
-    unsigned run = run_of(c);
-    for (unsigned i = 0; i < run; i++)
-        uncount(&c[slot * run + i]);
+    uint64_t slot = pin_slot(p);
+    struct run r = run_of(now(), slot);
+    for (unsigned i = 0; i < r.n; i++)
+        uncount(&r.at[i]);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     uncount(&pinned[slot]);
 }
@@ -115,7 +135,7 @@ bool filter_grow_begin(struct arena *a) {
     uint8_t *fresh = mapping + 64 - bits;
     __atomic_store_n(&filter.next, fresh, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (unsigned slot = 0; slot < FIRST; slot++) {
+    for (unsigned slot = 0; slot < PINS; slot++) {
         unsigned n = __atomic_load_n(&pinned[slot], __ATOMIC_SEQ_CST);
         if (n)
             pin_in(fresh, slot, n);
@@ -142,17 +162,13 @@ static void give_back(uint8_t *counts) {
         sys_unmap(mapping_of(counts), bytes_of(bits_of(counts)));
 }
 
-/* Word by word: a page that is right already is not written, hence not copied. */
 void filter_reset(void) {
     struct filter was = filter;
     uint8_t *counts = first + 64 - FILTER_FIRST_BITS;
-    for (size_t i = 0; i < FIRST; i += sizeof(uint64_t)) {
-        uint64_t is, right;
-        memcpy(&is, counts + i, sizeof is);
-        memcpy(&right, pinned + i, sizeof right);
-        if (is != right)
-            memcpy(counts + i, &right, sizeof right);
-    }
+    memset(counts, 0, FIRST);
+    for (unsigned slot = 0; slot < PINS; slot++)
+        if (pinned[slot])
+            pin_in(counts, slot, pinned[slot]);
     filter = (struct filter){.now = counts};
     give_back(was.now);
     give_back(was.next);

@@ -10,9 +10,10 @@
  * at most as often as it was added; the caller vouches for that, because one removal too many would
  * hide a stranger.
  *
- * The first 64 Ki counters are .bss, a page of it real memory when its first pointer is entered.
- * More are mapped as the live set grows, so that at most 1 in 17 counters is taken. No lock here:
- * relaxed atomics on single bytes; who grows it says what is being moved (live.c).
+ * The first 4 Ki counters are .bss: 64 lines that stay in the first-level cache of a program that
+ * needs the rest of it. More are mapped as the live set grows, so that at most 1 in 64 counters is
+ * taken while there are less than 64 Ki of them, and 1 in 17 afterwards. No lock here: relaxed
+ * atomics on single bytes; who grows it says what is being moved (live.c).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +21,13 @@
 
 struct arena;
 
-enum { FILTER_FIRST_BITS = 16, FILTER_MAX_BITS = 24, FILTER_LOAD = 17 };
+enum {
+    FILTER_FIRST_BITS = 12,
+    FILTER_SPARSE_BITS = 16, /* below it, FILTER_SPARSE_LOAD */
+    FILTER_MAX_BITS = 24,
+    FILTER_SPARSE_LOAD = 64, /* counters to a sampled block, at least */
+    FILTER_LOAD = 17,
+};
 
 struct filter {
     /* The counters that free() asks. They begin behind a multiple of 64, at as many bytes as the
@@ -34,10 +41,10 @@ extern struct filter filter __attribute__((visibility("hidden")));
 
 static inline unsigned filter_shift(const uint8_t *counts) { return (uintptr_t)counts & 63; }
 
-/* Fibonacci hashing of the 16-byte unit: one multiply, one shift. NULL shares slot 0 with its
- * strangers. */
+/* One multiply, one shift; that the low four bits of an address are zero only takes four high ones
+ * of the product away. NULL shares slot 0 with its strangers. */
 static inline uint64_t filter_slot(const uint8_t *counts, const void *p) {
-    return (((uintptr_t)p >> 4) * 0x9e3779b97f4a7c15u) >> filter_shift(counts);
+    return ((uintptr_t)p * 0x9e3779b97f4a7c15u) >> filter_shift(counts);
 }
 
 /* Two loads, the first of them always in the cache. False is certain, true is "perhaps". */
@@ -55,6 +62,12 @@ void filter_unpin(const void *p);
 
 static inline uint64_t filter_slots(void) {
     return (uint64_t)1 << (64 - filter_shift(__atomic_load_n(&filter.now, __ATOMIC_RELAXED)));
+}
+/* Time to double, with n sampled blocks. */
+static inline bool filter_is_crowded(uint64_t n) {
+    uint64_t slots = filter_slots();
+    bool sparse = slots < (uint64_t)1 << FILTER_SPARSE_BITS;
+    return n * (sparse ? FILTER_SPARSE_LOAD : FILTER_LOAD) > slots;
 }
 /* Begins to double: filter.next is there and knows all pinned blocks. False without memory. One
  * thread at a time. */

@@ -50,11 +50,11 @@ static uint64_t chance(uint64_t x) {
     return n < 64 ? ~(missed >> n) : ~(uint64_t)0;
 }
 
-uint64_t gap_weight(uint64_t size, uint64_t rate) {
-    const uint64_t one = (uint64_t)1 << 32;
+unsigned __int128 gap_weight(uint64_t size, uint64_t rate) {
+    const unsigned __int128 one = (unsigned __int128)1 << 32;
     unsigned __int128 steps = (unsigned __int128)size + 1;
     if (rate <= 1 || steps >= (unsigned __int128)CERTAIN * rate)
         return one;
     uint64_t p = chance((uint64_t)((steps << X_BITS) / rate));
-    return p ? (uint64_t)(((unsigned __int128)1 << 96) / p) : one * rate;
+    return p ? ((unsigned __int128)1 << 96) / p : one * rate;
 }

@@ -1,10 +1,15 @@
 /*
  * Adapting. A program that allocates only blocks larger than the rate would have each of them
- * sampled: a microsecond on a path of fifty nanoseconds. When 256 samples take less than 25.6 ms
- * (10000 a second, 1.5 % of one CPU), the rate is doubled for all threads; a quieter time halves it
- * again, down to what was asked for. Each sample keeps the rate its gap was drawn with, so the
- * estimates stay unbiased and only become coarser. Who asks for less than 128 KiB wants detail and
- * is not adapted.
+ * sampled: a microsecond or two on a path of sixteen nanoseconds. When 256 samples take less than
+ * 64 ms (4000 a second, 0.7 % of one CPU), the rate is doubled for all threads, or more than once
+ * if they took much less; a quieter time halves it again, down to what was asked for. Each sample
+ * keeps the rate its gap was drawn with, so the estimates stay unbiased and only become coarser.
+ * Who asks for less than 128 KiB wants detail and is not adapted.
+ *
+ * A storm may raise the rate to 64 GiB, and who allocates little afterwards would wait for days for
+ * the sample that finds it too high. So a countdown is at most LOOK_BYTES long: a longer gap is cut
+ * there, and the bytes behind the cut get a gap of their own, by the rate of that time. A gap has
+ * no memory, hence nothing becomes more or less likely by that.
  */
 #include "agent/heap.h"
 
@@ -20,14 +25,17 @@
 #include "common/sys.h"
 
 enum {
-    IDLE_BYTES = 16 << 20, /* a thread that nobody told looks for a rate this often */
+    IDLE_BYTES = 64 << 20, /* a thread that nobody told looks for a rate this often */
     ADAPT_FROM = 128 << 10,
     WINDOW_SAMPLES = 256,
-    WINDOW_NS = 25600000,
+    WINDOW_NS = 64000000,
+    CLOCK_STEP_NS = 4000000,
     EXACT_ROWS = 4096,
     SIGNIFICANT_BITS = 4,
     PEAK_GROWTH = 32, /* a new peak is kept when it is 1/32 above the last */
 };
+
+static const uint64_t LOOK_BYTES = (uint64_t)2 << 30;
 
 struct heap heap;
 
@@ -42,23 +50,9 @@ static void begin_countdown(void) {
     self.recount = false;
     if (rate && !self.gaps.state)
         seed(&self.gaps);
-    self.left_bytes = rate ? (int64_t)gap_draw(&self.gaps, heap_rate_bytes(rate)) : IDLE_BYTES;
-}
-
-/* A countdown that had no rate, or was ended from outside, says nothing about this block: a new one
- * is drawn first and then tested. Or every thread's first block would be a sample. */
-unsigned heap_due(size_t size) {
-    uint64_t step = (uint64_t)size + 1;
-    if (self.rate == 0 || self.recount) {
-        begin_countdown();
-        if ((uint64_t)self.left_bytes >= step) {
-            self.left_bytes -= (int64_t)step;
-            return 0;
-        }
-    }
-    unsigned rate = self.rate;
-    begin_countdown();
-    return rate;
+    uint64_t gap = rate ? gap_draw(&self.gaps, heap_rate_bytes(rate)) : IDLE_BYTES;
+    self.cut = gap >= LOOK_BYTES;
+    self.left_bytes = (int64_t)(self.cut ? LOOK_BYTES : gap);
 }
 
 static void set_doublings(unsigned now, unsigned to) {
@@ -69,8 +63,20 @@ static void set_doublings(unsigned now, unsigned to) {
         atomic_store(&heap.window.doublings_most, to);
 }
 
-static void adapt(uint64_t now_ns) {
-    unsigned n = atomic_fetch_add_explicit(&heap.window.n, 1, memory_order_relaxed) + 1;
+/* By as much as there were too many: twice the rate halves them at most, so it never rises too far.
+ * The clock's own steps are up to 4 ms. */
+static unsigned steps_up(unsigned rate, uint64_t passed_ns) {
+    unsigned steps = 1;
+    while (2 * (passed_ns + CLOCK_STEP_NS) << steps <= WINDOW_NS)
+        steps++;
+    while (steps && heap_rate_bytes(rate) << steps > GAP_RATE_MAX)
+        steps--;
+    return steps;
+}
+
+/* Samples were taken, or none and there is time to look. */
+static void adapt(uint64_t now_ns, unsigned samples) {
+    unsigned n = atomic_fetch_add_explicit(&heap.window.n, samples, memory_order_relaxed) + samples;
     uint64_t passed = now_ns - atomic_load_explicit(&heap.window.began_ns, memory_order_relaxed);
     unsigned rate = atomic_load(&heap.rate), doublings = rate % HEAP_DOUBLINGS;
     if (n < WINDOW_SAMPLES && passed < WINDOW_NS)
@@ -79,10 +85,35 @@ static void adapt(uint64_t now_ns) {
     atomic_store(&heap.window.began_ns, now_ns);
     if (!rate || heap_rate_bytes(rate - doublings) < ADAPT_FROM)
         return;
-    if (passed < WINDOW_NS && 2 * heap_rate_bytes(rate) <= GAP_RATE_MAX)
-        set_doublings(rate, doublings + 1);
+    if (passed < WINDOW_NS)
+        set_doublings(rate, doublings + steps_up(rate, passed));
     for (; passed >= WINDOW_NS && doublings && 4 * n < WINDOW_SAMPLES; passed -= WINDOW_NS)
         set_doublings(rate, --doublings), rate--;
+}
+
+/*
+ * A countdown that had no rate, or was ended from outside, says nothing about this block: a new one
+ * is drawn first and then tested. Or every thread's first block would be a sample. Of a block that
+ * lies across a cut, what is before the cut was tested already; the door has left the rest,
+ * negated, in the countdown.
+ */
+unsigned heap_due(size_t size) {
+    uint64_t untested = self.cut ? 0 - (uint64_t)self.left_bytes : (uint64_t)size + 1;
+    bool anew = self.rate == 0 || self.recount;
+    if (self.cut)
+        adapt(sys_clock_ns(CLOCK_MONOTONIC_COARSE), 0);
+    while (anew || self.cut) {
+        anew = false;
+        begin_countdown();
+        if ((uint64_t)self.left_bytes >= untested) {
+            self.left_bytes -= (int64_t)untested;
+            return 0;
+        }
+        untested -= (uint64_t)self.left_bytes;
+    }
+    unsigned rate = self.rate;
+    begin_countdown();
+    return rate;
 }
 
 uint64_t heap_size_class(uint64_t size, uint64_t rows) {
@@ -92,16 +123,16 @@ uint64_t heap_size_class(uint64_t size, uint64_t rows) {
     return size >> drop << drop;
 }
 
-static uint64_t weight_of(const struct live_block *b) {
+static unsigned __int128 weight_of(const struct live_block *b) {
     return gap_weight(b->size, heap_rate_bytes(b->rate));
 }
 
 static struct row *row_of(const struct live_block *b) { return (struct row *)(uintptr_t)b->row; }
 
-static void count_in_use(const struct live_block *b, uint64_t weight, bool take_away) {
+static void count_in_use(const struct live_block *b, unsigned __int128 weight, bool take_away) {
     row_add_scaled(row_of(b), HEAP_INUSE_OBJECTS, weight, 1, take_away);
     row_add_scaled(row_of(b), HEAP_INUSE_SPACE, weight, b->size, take_away);
-    int64_t bytes = (int64_t)(((unsigned __int128)weight * b->size) >> 32);
+    int64_t bytes = (int64_t)((weight * b->size) >> 32);
     atomic_fetch_add_explicit(&heap.live_bytes, take_away ? -bytes : bytes, memory_order_relaxed);
 }
 
@@ -124,7 +155,7 @@ static void keep_peak(void) {
 
 static void enter(struct live_block *b) {
     struct live_block old;
-    uint64_t weight = weight_of(b);
+    unsigned __int128 weight = weight_of(b);
     row_add_scaled(row_of(b), HEAP_ALLOC_OBJECTS, weight, 1, false);
     row_add_scaled(row_of(b), HEAP_ALLOC_SPACE, weight, b->size, false);
     switch (live_put(&heap.live, &agent.arena, b, &old)) {
@@ -159,7 +190,7 @@ void heap_enter(unsigned rate, void *p, size_t size) {
         agent_drop(DROP_TABLE_FULL);
     atomic_fetch_add_explicit(&heap.samples, 1, memory_order_relaxed);
     enter(&b);
-    adapt(now_ns);
+    adapt(now_ns, 1);
     self_leave();
 }
 

@@ -17,10 +17,8 @@
  * wrapping it round to "never".
  */
 static inline bool hot_malloc_due(size_t size) {
-    uint64_t left = (uint64_t)self.left_bytes;
-    uint64_t step = (uint64_t)size + 1;
-    self.left_bytes = (int64_t)(left - step);
-    return __builtin_expect(left < step, 0);
+    uint64_t *left = (uint64_t *)&self.left_bytes;
+    return __builtin_expect(__builtin_sub_overflow(*left, (uint64_t)size + 1, left), 0);
 }
 
 /* True when p may be one of ours. Cost: a multiply, two loads that hit L1 or L2, a branch: 0.3 ns.

@@ -220,13 +220,13 @@ static void age_block(const struct live_block *b, void *arg) {
         a->freeze->no_memory |= a->n == 0;
         return;
     }
-    uint64_t weight = gap_weight(b->size, heap_rate_bytes(b->rate));
+    unsigned __int128 weight = gap_weight(b->size, heap_rate_bytes(b->rate));
     uint32_t age_s = a->now_s > live_born(b) ? a->now_s - live_born(b) : 0;
     unsigned i = 0;
     while (i < AGES - 1 && age_s >= ages[i].below_s)
         i++;
     to->objects[i] += weight;
-    to->space[i] += (unsigned __int128)weight * b->size;
+    to->space[i] += weight * b->size;
 }
 
 static int64_t rounded(unsigned __int128 q32) { return (int64_t)((q32 + (1u << 31)) >> 32); }

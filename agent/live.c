@@ -1,6 +1,6 @@
 /*
  * Linear probing in an array whose length need not be a power of two: the home of a hash is its
- * high bits times the length, so an array grows by half, not to twice. At four fifths full a
+ * high bits times the length, so an array grows by a quarter, not to twice. At four fifths full a
  * look-up of a block that is not there sees 13 entries of 24 bytes, five cache lines.
  *
  * Invariant of a stripe: between a block's home and its place no entry is empty. Taking one out
@@ -18,7 +18,7 @@
 #include "common/spin.h"
 #include "common/sys.h"
 
-enum { PAGE = 4096, STRIPE_BITS = 6 };
+enum { PAGE = 4096, STRIPE_BITS = 5 };
 _Static_assert(1 << STRIPE_BITS == LIVE_STRIPES, "the first bits of the hash choose the stripe");
 
 static uint64_t hash_of(uint64_t at) { return hash_mix(at >> 4); }
@@ -62,7 +62,7 @@ static size_t bytes_of(uint32_t cap) {
 
 static bool enlarge(struct live_stripe *s, struct arena *a) {
     const struct live_stripe old = {.cap = s->cap, .blocks = s->blocks};
-    size_t bytes = old.cap ? bytes_of(old.cap + old.cap / 2) : PAGE;
+    size_t bytes = old.cap ? bytes_of(old.cap + old.cap / 4) : PAGE;
     struct live_block *fresh = arena_map(a, bytes);
     if (!fresh)
         return false;
@@ -104,7 +104,7 @@ static bool carry_stripe(struct live *l, struct live_stripe *s) {
 static void grow_filter(struct live *l, struct arena *a) {
     if (self.busy > 1 || !spin_lock(&l->growing, 1))
         return;
-    if (atomic_load(&l->n) * FILTER_LOAD > filter_slots()) {
+    if (filter_is_crowded(atomic_load(&l->n))) {
         atomic_fetch_add(&l->generation, 1);
         if (filter_grow_begin(a)) {
             for (unsigned i = 0; i < LIVE_STRIPES; i++)
@@ -134,7 +134,7 @@ enum live_put live_put(struct live *l, struct arena *a, const struct live_block 
         s->blocks[i] = *b;
     }
     unlock(s);
-    if (done == LIVE_PUT && (atomic_fetch_add(&l->n, 1) + 1) * FILTER_LOAD > filter_slots())
+    if (done == LIVE_PUT && filter_is_crowded(atomic_fetch_add(&l->n, 1) + 1))
         grow_filter(l, a);
     return done;
 }

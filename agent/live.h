@@ -4,11 +4,12 @@
  * exact table, which the host's threads touch only for sampled allocations and for frees that the
  * filter (agent/filter.h) lets through.
  *
- * 64 stripes, each an array with open addressing and a spin lock. A block that is freed leaves no
+ * 32 stripes, each an array with open addressing and a spin lock. A block that is freed leaves no
  * tombstone. A host's handler that interrupts its own thread under such a lock and frees a block
  * gives up after some turns: DROP_FREE.
  *
- * Memory, at any time: 24 bytes * 5/4 ... 15/8 a block here, 17 ... 51 bytes of filter.
+ * Memory, from some thousand blocks on: 24 bytes * 5/4 ... 5/3 a block here, 17 ... 51 bytes of
+ * filter.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,7 +29,7 @@ struct live_block {
 };
 _Static_assert(sizeof(struct live_block) == 24, "three words");
 
-enum { LIVE_STRIPES = 64 };
+enum { LIVE_STRIPES = 32 };
 
 struct live_stripe {
     _Alignas(64) _Atomic uint32_t lock;

@@ -22,6 +22,7 @@ struct self {
     struct rng gaps;       /* of the countdown; state 0: not seeded */
     uint16_t rate;         /* the number of the rate its gap was drawn with, 0 none (agent/heap.h) */
     bool recount;          /* the countdown was ended from outside, not by an allocation */
+    bool cut;              /* the countdown is a part of its gap only (agent/heap.c) */
     bool blocks_sampling;  /* the host believes that it blocks our sampling signal */
 };
 

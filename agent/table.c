@@ -32,9 +32,10 @@ struct row *table_row(struct table *t, struct arena *a, const struct stack *stac
 
 /* Fractions gather in a word of their own; before that runs over (2^31 samples), its whole part
  * moves to the sum. */
-void row_add_scaled(struct row *r, unsigned value, uint64_t weight, uint64_t n, bool take_away) {
+void row_add_scaled(struct row *r, unsigned value, unsigned __int128 weight, uint64_t n,
+                    bool take_away) {
     enum { PART_BITS = 32, FULL_BITS = 61 };
-    unsigned __int128 scaled = (unsigned __int128)weight * n;
+    unsigned __int128 scaled = weight * n;
     int64_t whole = (int64_t)(scaled >> PART_BITS), part = (uint32_t)scaled;
     row_add(r, value, take_away ? -whole : whole);
     int64_t parts =

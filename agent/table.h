@@ -47,7 +47,8 @@ static inline void row_add(struct row *r, unsigned value, int64_t n) {
  * Adds n times weight, in units of 2^-32, or takes it away again: no rounding, so that what was
  * added and taken away leaves zero. For kinds whose files have no windows.
  */
-void row_add_scaled(struct row *r, unsigned value, uint64_t weight, uint64_t n, bool take_away);
+void row_add_scaled(struct row *r, unsigned value, unsigned __int128 weight, uint64_t n,
+                    bool take_away);
 /* Such a sum, rounded. */
 int64_t row_scaled(const struct row *r, unsigned value);
 /* Calls fn for every row, `other` last. Rows added meanwhile may be missed. */

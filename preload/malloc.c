@@ -45,7 +45,8 @@ static COLD void *malloc_due(size_t n) {
     return heap_entered(rate, real.malloc(n), n);
 }
 
-void *malloc(size_t n) {
+/* On a cache line of its own: where the linker puts it would make 0.5 ns of difference. */
+FAST void *malloc(size_t n) {
     if (hot_malloc_due(n))
         return malloc_due(n);
     return real.malloc(n);
@@ -159,7 +160,7 @@ static COLD bool free_due(void *p) {
     return true;
 }
 
-void free(void *p) {
+FAST void free(void *p) {
     if (hot_free_due(p) && free_due(p))
         return;
     real.free(p);

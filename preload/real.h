@@ -22,6 +22,7 @@
 
 /* What a door does when there is something to do, out of the way of when there is not. */
 #define COLD __attribute__((noinline, cold))
+#define FAST __attribute__((aligned(64)))
 
 /* clang-format off */
 /* Their stubs pass on more than is named here. syscall stands first: syscall-x86_64.c jumps through it. */

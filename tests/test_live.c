@@ -131,6 +131,15 @@ Test(live, filter_grows_with_the_blocks_and_stays_sparse) {
         cr_assert(filter_maybe((void *)(uintptr_t)(i * 48)));
 }
 
+/* While it is small it can afford to be sparser: a look-up for nothing costs more than 64 bytes. */
+Test(live, small_filter_is_sparser) {
+    for (unsigned i = 1; i <= 900; i++) {
+        put(i * 48, i);
+        cr_assert(filter_slots() >= 64 * i || filter_slots() >= 65536, "%u", i);
+    }
+    cr_assert_eq(filter_slots(), 65536);
+}
+
 Test(live, after_all_frees_the_grown_filter_is_empty) {
     struct live_block out;
     for (unsigned i = 1; i <= 50000; i++)
@@ -146,7 +155,7 @@ Test(live, after_all_frees_the_grown_filter_is_empty) {
 Test(live, block_costs_at_most_a_hundred_bytes) {
     for (unsigned i = 1; i <= 300000; i++) {
         put((uintptr_t)i * 16, i);
-        if (i >= 20000 && i % 1000 == 0)
+        if (i >= 8000 && i % 1000 == 0)
             cr_assert_leq(arena_mapped(&arena) / i, 100, "%zu bytes for %u blocks",
                           arena_mapped(&arena), i);
     }
