@@ -10,10 +10,11 @@
  * at most as often as it was added; the caller vouches for that, because one removal too many would
  * hide a stranger.
  *
- * The first 4 Ki counters are .bss: 64 lines that stay in the first-level cache of a program that
- * needs the rest of it. More are mapped as the live set grows, so that at most 1 in 64 counters is
- * taken while there are less than 64 Ki of them, and 1 in 17 afterwards. No lock here: relaxed
- * atomics on single bytes; who grows it says what is being moved (live.c).
+ * The first 16 Ki counters are .bss: few enough to leave the caches to the program, and enough for
+ * the blocks of the loader, which stay for ever (filter.c). More are mapped as the live set grows,
+ * so that at most 1 in 64 counters is taken while there are less than 64 Ki of them, and 1 in 17
+ * afterwards. No lock here: relaxed atomics on single bytes; who grows it says what is being moved
+ * (live.c).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
 struct arena;
 
 enum {
-    FILTER_FIRST_BITS = 12,
+    FILTER_FIRST_BITS = 14,
     FILTER_SPARSE_BITS = 16, /* below it, FILTER_SPARSE_LOAD */
     FILTER_MAX_BITS = 24,
     FILTER_SPARSE_LOAD = 64, /* counters to a sampled block, at least */

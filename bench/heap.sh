@@ -78,7 +78,7 @@ heap_peer() {
 bench_heap_peers() {
     je=$(library libjemalloc.so.2) tc=$(library libtcmalloc.so.4)
     track=$(ls /usr/lib/heaptrack/libheaptrack_preload.so /usr/lib/*/heaptrack/libheaptrack_preload.so 2>/dev/null | head -n 1)
-    heap_table peers "Beside other heap profilers: ns per pair, one thread; base is the same allocator without any." \
+    heap_table peers "Beside other heap profilers: ns per pair, one thread; base is the same allocator without any. Cold: among a million live blocks, for those that note every block among 100,000." \
         profiler "hot: base" with more "cold: base" with more
     heap_peer "$1" "libcprof on glibc, 512 KiB" 1 "" "$heap_agent"
     heap_peer "$1" "libcprof on jemalloc, 512 KiB" 1 "LD_PRELOAD=$je" "$agent:$je;CPROF=heap"
@@ -90,7 +90,7 @@ bench_heap_peers() {
     few=$(($1 < 3 ? $1 : 3))
     heap_peer $few "libcprof on glibc, every block (heap=1)" 10 "" "$agent;CPROF=heap=1"
     [ -z "$track" ] || heap_peer $few "heaptrack (every block)" 50 "" "LD_PRELOAD=$track;DUMP_HEAPTRACK_OUTPUT=$dir/out/heaptrack"
-    heap_peer $few "gperftools HEAPPROFILE (every block)" 200 "LD_PRELOAD=$tc" "LD_PRELOAD=$tc;HEAPPROFILE=$dir/out/heap"
+    heap_peer $few "gperftools HEAPPROFILE (every block)" 1000 "LD_PRELOAD=$tc" "LD_PRELOAD=$tc;HEAPPROFILE=$dir/out/heap"
 }
 
 bench_heap_samples() {
