@@ -162,7 +162,7 @@ bench_heap_programs() {
 }
 
 heap_tables() {
-    for t in pairs samples large programs peers; do
+    for t in pairs samples large programs peers shares; do
         [ ! -e "$dir/heap-$t.md" ] || cat "$dir/heap-$t.md"
     done
 }

@@ -4,7 +4,7 @@
 #
 #     sh bench/run.sh [--short] [--only NAME]
 #
-# NAME: malloc, sample, start, programs, dump, calls, locks, memory, heap, and of heap: heap_pairs, heap_samples,
+# NAME: malloc, sample, start, programs, dump, calls, locks, memory, shares, heap, and of heap: heap_pairs, heap_samples,
 # heap_large, heap_programs, heap_peers. BUILD=folder uses that build, CPU=n pins to it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -46,6 +46,7 @@ need_program redis-server redis-server
 need_program redis-benchmark redis-tools
 need_program python3 python3
 need_program taskset util-linux
+need_program perf linux-perf
 for package in libgoogle-perftools4 libtcmalloc-minimal4 libjemalloc2 libmimalloc2.0 libheaptrack libllvm14; do
     need_package $package
 done
@@ -244,11 +245,12 @@ bench_memory() {
 }
 
 . bench/heap.sh
+. bench/shares.sh
 
 # NAME runs runs-when-short
 echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
 for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 locks:9:2 memory:9:3 \
-    heap_pairs:7:2 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1; do
+    heap_pairs:7:2 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1 shares:5:1; do
     name=${bench%%:*} runs=${bench#*:}
     [ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "${name%%_*}" ] || continue
     [ $short = 1 ] && runs=${runs#*:} || runs=${runs%:*}
