@@ -12,6 +12,9 @@
 #include "tests/e2e.h"
 
 static const char exact[] = "CPROF=cpu,mutex=1ns,block=1ns CPROF_EXIT=1 HOSTS=" HOSTS;
+/* Every kind there is, each as dense as it goes. */
+static const char finest[] =
+    "CPROF=cpu=1000hz,heap=1k,mutex=1ns,block=1ns CPROF_EXIT=1 HOSTS=" HOSTS;
 
 static bool is_long(void) { return getenv("CPROF_TEST_LONG") != NULL; }
 
@@ -44,7 +47,7 @@ static void churned(const char *library) {
     e2e_need(there, library);
     char command[128];
     snprintf(command, sizeof command, "allocator.sh %s 20000 %d", library, is_long() ? 30 : 0);
-    struct e2e r = drive(exact, command);
+    struct e2e r = drive(finest, command);
     cr_expect_str_eq(r.out, "churned\nchurned\n");
     cr_expect(e2e_ask(&r, "cprof-churn-*-block-*.pb.gz", "--total") > 0);
     e2e_done(&r);
@@ -57,8 +60,19 @@ Test(allocators, malloc_of_glibc) {
     char command[64];
     snprintf(command, sizeof command, "churn 20000 %d", is_long() ? 60 : 0);
     e2e_timeout_s = 300;
-    struct e2e r = e2e_same(exact, command);
+    struct e2e r = e2e_same(finest, command);
     cr_expect(e2e_ask(&r, "*-mutex-1.pb.gz", "--share churner") > 0.9);
+    e2e_done(&r);
+}
+
+/* --- exceptions --- */
+
+Test(exceptions, out_of_contended_locks) {
+    char command[64];
+    snprintf(command, sizeof command, "throws 2000 %d", is_long() ? 60 : 0);
+    e2e_timeout_s = 300;
+    struct e2e r = e2e_same(finest, command);
+    cr_expect(e2e_ask(&r, "*-block-1.pb.gz", "--share one_round") > 0);
     e2e_done(&r);
 }
 
@@ -68,13 +82,13 @@ Test(programs, postgres_and_its_balances) {
     int status;
     free(e2e_shell(&status, "ls /usr/lib/postgresql/*/bin/initdb"));
     e2e_need(status == 0, "postgresql");
-    struct e2e r = drive(exact, is_long() ? "postgres.sh 16 4000" : "postgres.sh 8 50");
+    struct e2e r = drive(finest, is_long() ? "postgres.sh 16 4000" : "postgres.sh 8 50");
     cr_expect(e2e_count(&r, "cprof-postgres-*-block-1.pb.gz") > 0);
     e2e_done(&r);
 }
 
-/* The I/O threads wait for the main thread, which holds their mutexes while it has nothing to do. On
- * a busy machine others wait, too: whoever loses its processor with a mutex in its hand. */
+/* The I/O threads wait for the main thread, which holds their mutexes while it has nothing to do.
+ * On a busy machine others wait, too: whoever loses its processor with a mutex in its hand. */
 Test(programs, redis_io_threads) {
     needs("redis-server");
     struct e2e r = drive(exact, "redis_threads.sh");
@@ -102,6 +116,14 @@ Test(programs, python_threads) {
     e2e_done(&r);
 }
 
+/* The main thread waits for the workers, which are done with a block each at some time. */
+Test(programs, xz_with_three_threads) {
+    needs("xz");
+    struct e2e r = drive(exact, "xz.sh");
+    on_top(&r, "cprof-xz-*-block-1.pb.gz", "lzma_code");
+    e2e_done(&r);
+}
+
 /* What the kernel took for all futex waits, by strace, against the block profile of the same run:
  * our waits contain the system calls, and beside them the tracer's two stops at each, which on a
  * busy machine may take as long as they like. The long form is for a quiet one. */
@@ -111,7 +133,8 @@ Test(programs, waits_are_what_strace_saw) {
     free(e2e_shell(&status, "strace -f -o /dev/null true 2>&1"));
     e2e_need(status == 0, "the right to use strace");
     struct e2e r = drive(exact, "traced_hog.sh");
-    char *seen = e2e_shell(NULL, "python3 '" PROGRAMS "/strace_waits.py' '%s/futex.txt'", r.dir);
+    char *seen =
+        e2e_shell(NULL, "python3 '" PROGRAMS "/strace_waits.py' '%s/traces/hog.txt'", r.dir);
     double traced = strtod(seen, NULL), block = e2e_ask(&r, "cprof-hog-*-block-1.pb.gz", "--total");
     cr_expect(traced > 0 && block >= 0.999 * traced, "block profile %.1f ms, strace %.1f ms",
               block / 1e6, traced / 1e6);

@@ -3,10 +3,15 @@
 set -eu
 
 # Runs a program with the agent; nothing else here is preloaded.
-agent() { env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@"; }
+agent() { (start "$@"); }
 
-# The same for `start PROGRAM... &`: $! is the program itself then, and not a shell around it.
-start() { exec env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@"; }
+# The same for `start PROGRAM... &`: $! is the program itself then, and not a shell or a tracer (-D) around it. With
+# TRACES, a folder, strace writes all futex calls of each program there (bench/futex_waits.py).
+start() {
+    [ -z "${TRACES:-}" ] || exec strace -D -f -q -Y -ttt -T ${TRACE_OPTIONS:-} -e trace=futex -e signal=none \
+        -o "$TRACES/${1##*/}.txt" ${PRELOAD:+-E LD_PRELOAD="$PRELOAD"} "$@"
+    exec env ${PRELOAD:+LD_PRELOAD="$PRELOAD"} "$@"
+}
 
 # What a driver that fails leaves running; by their numbers.
 trap 'for pid in ${server:-} ${program:-} ${master:-} ${new:-}; do kill "$pid" 2>/dev/null || :; done' EXIT
