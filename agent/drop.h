@@ -5,7 +5,7 @@
 /* DROP(identifier, words for the comment) */
 #define DROPS(DROP)                                                                               \
     DROP(TABLE_FULL, "samples moved to [other]: the agent's tables are full (CPROF_MEMORY)")      \
-    DROP(NO_STACK, "samples with the leaf frame only: too many threads were sampled at once")     \
+    DROP(NO_STACK, "samples with the leaf frame only: during a fork, or too many at once")         \
     DROP(TRUNCATED, "stacks that did not reach the thread's root")                                \
     DROP(NOT_CODE, "stacks cut at a return address outside of any code")                          \
     DROP(UNREADABLE, "stacks cut at memory that cannot be read")                                  \
