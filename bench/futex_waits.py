@@ -39,6 +39,11 @@ def ask(files, *question):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def seconds_by(files, label, *where):
+    lines = ask(files, *where, "--by", label).splitlines()
+    return {value: float(ns) / 1e9 for ns, value in (line.split() for line in lines) if value != "spin"}
+
+
 def settled(folder):
     """The tracers end after their programs: wait until their files stop growing."""
     sizes = None
@@ -57,30 +62,34 @@ def run(driver, stacks):
         settled(folder + "/traces")
         waits = [w for f in glob.glob(folder + "/traces/*.txt") for w in strace_waits.waits(f)]
         files = glob.glob(folder + "/run/**/*-block-*.pb.gz", recursive=True)
-        kinds = {kind: float(ns) / 1e9 for ns, kind in (line.split() for line in ask(files, "--by", "kind").splitlines())}
-        return waits, kinds
+        ended = seconds_by(files, "kind", "--where", "state=done|timeout")
+        return waits, ended, sum(seconds_by(files, "kind", "--where", "state=waiting").values())
 
 
 def total(waits):
     return sum(w["seconds"] for w in waits)
 
 
+def compared(name):
+    waits, kinds, waiting = run(PROGRAMS[name], False)
+    stacked = [w for w in run(PROGRAMS[name], True)[0] if w["stack"]]
+    ended, last = [w for w in waits if w["ended"]], [w for w in waits if not w["ended"]]
+    seen, block, n = total(ended), sum(kinds.values()), max(len(ended), 1)
+    through = total([w for w in stacked if w["door"]]) / max(total(stacked), 1e-9)
+    print(f"| {name} | {len(ended)} | {seen / n * 1e3:.2f} ms | {seen:.3f} s | {block:.3f} s | {(block / seen - 1) * 100:+.1f} % "
+          f"| {(block - seen) / n * 1e6:.0f} us | {total(last):.2f} s, {waiting:.2f} s | {through * 100:.1f} % |")
+    print("   ", ", ".join(f"{kind} {s:.3f} s" for kind, s in sorted(kinds.items(), key=lambda k: -k[1])))
+    rest = collections.Counter()
+    for w in stacked:
+        rest[" < ".join(w["stack"][:4])] += 0 if w["door"] else w["seconds"]
+    print("    not through a door:", ", ".join(f"{where} {s:.3f} s" for where, s in rest.most_common(3) if s), flush=True)
+
+
 def main():
-    print(f"{'program':16}{'waits':>7}{'mean':>10}{'strace':>10}{'block':>10}{'differs':>9}  through doors; kinds; the rest")
+    print("| program | waits | mean | strace | block profile | differs | a wait | never ended: strace, block | through our doors |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or PROGRAMS:
-        waits, kinds = run(PROGRAMS[name], False)
-        kinds.pop("spin", None)
-        seen, block = total(waits), sum(kinds.values())
-        stacked = [w for w in run(PROGRAMS[name], True)[0] if w["stack"]]
-        through = total([w for w in stacked if w["door"]]) / max(total(stacked), 1e-9)
-        rest = collections.Counter()
-        for w in stacked:
-            if not w["door"]:
-                rest[" < ".join(w["stack"][:4])] += w["seconds"]
-        print(f"{name:16}{len(waits):7}{seen / max(len(waits), 1) * 1e3:7.2f} ms{seen:8.3f} s{block:8.3f} s"
-              f"{(block / seen - 1) * 100:+8.2f}%  {through * 100:.1f}%;",
-              ", ".join(f"{kind} {s:.3f}" for kind, s in sorted(kinds.items(), key=lambda k: -k[1])) + ";",
-              ", ".join(f"{where} {s:.3f}" for where, s in rest.most_common(3)), flush=True)
+        compared(name)
 
 
 main()

@@ -11,7 +11,7 @@ FRAME = re.compile(r"^ > (\S+)\(([^+)]*)")
 
 
 def waits(path):
-    """A list of {seconds, door: whether the agent is on the stack, stack: functions}; stacks are there with -k only."""
+    """A list of {seconds, ended, door: whether the agent is on the stack, stack: functions}; stacks are there with -k only."""
     found, began, own, last = [], {}, set(), None
     for line in open(path, encoding="utf-8", errors="replace"):
         frame, call = FRAME.match(line), CALL.match(line.rstrip())
@@ -27,7 +27,7 @@ def waits(path):
             began[thread] = at
         took, last = TOOK.search(what), None
         if thread in began and (took or what.startswith("+++")):
-            last = {"thread": thread, "door": False, "stack": []}
+            last = {"thread": thread, "ended": bool(took), "door": False, "stack": []}
             last["seconds"] = float(took[1]) if took else at - began[thread]
             found.append(last)
             del began[thread]
