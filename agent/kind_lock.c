@@ -163,7 +163,7 @@ static void freeze_waiting(struct freeze *f, struct thread *t, uint64_t now) {
     const struct stack *stack = capture_other(&context);
     if (!lock_slot_unchanged(&t->waits, seq))
         return;
-    const struct row row = {.stack = stack, .who = thread_who(t)};
+    const struct row row = {.stack = stack, .who = thread_who_named(t)};
     const struct lock_tag *tag = tag_of(w.object, (enum lock_kind)w.kind, LOCK_WAITING);
     const int64_t values[] = {[VALUE_COUNT] = 1, [VALUE_DELAY] = (int64_t)(now - w.since_ns)};
     if (tag)

@@ -195,14 +195,23 @@ const struct who *thread_who(struct thread *t) {
     return w;
 }
 
+static void read_name(struct thread *t) {
+    struct who *w = (struct who *)atomic_load(&t->who);
+    pid_t tid = atomic_load(&t->tid);
+    if (w && tid == w->tid)
+        proc_thread_name(tid, w->name);
+}
+
+const struct who *thread_who_named(struct thread *t) {
+    if (!atomic_load(&t->who) && thread_who(t))
+        read_name(t);
+    return atomic_load(&t->who);
+}
+
 void threads_read_names(void) {
     unsigned at = 0;
-    for (struct thread *t; (t = thread_next(&at));) {
-        struct who *w = (struct who *)atomic_load(&t->who);
-        pid_t tid = atomic_load(&t->tid);
-        if (w && tid == w->tid)
-            proc_thread_name(tid, w->name);
-    }
+    for (struct thread *t; (t = thread_next(&at));)
+        read_name(t);
 }
 
 struct scan {

@@ -78,6 +78,9 @@ void *thread_cookie(const struct thread *t);
 struct thread *thread_of_cookie(void *value);
 /* The identity that rows of t carry; NULL without memory. ANYWHERE. */
 const struct who *thread_who(struct thread *t);
+/* The same with the thread's name, for rows that are made while a profile is written: those of
+ * threads_read_names() were read before. CALM. */
+const struct who *thread_who_named(struct thread *t);
 /* Reads the names of live threads into their identities. */
 void threads_read_names(void);
 /* Registers threads that /proc/self/task shows and we do not know, calling fn for each; forgets

@@ -171,6 +171,10 @@ Test(kinds, a_wait_that_has_not_ended_is_in_the_file) {
     clock_gettime(CLOCK_MONOTONIC, &end);
     for (int i = 0; i < KINDS; i++)
         one_wait(&r, i, "waiting", e2e_number(&r, "least"), (end.tv_sec - begin.tv_sec + 1) * 1e9);
+    /* Most of these threads have no other sample: their first one is made by the writer. */
+    double all = e2e_ask(&r, block_file, "--total --where state=waiting");
+    double named = e2e_ask(&r, block_file, "--total --where state=waiting --where thread=waits");
+    cr_expect(named == all, "%.1f of %.1f ms have a thread's name", named / 1e6, all / 1e6);
     e2e_done(&r);
 }
 
