@@ -12,11 +12,13 @@
 enum { PCREL_SDATA4 = 0x1b, HEAD = 4 + 4 + 4 + 4 + 1, WORD = 8 };
 
 struct state {
-    uint32_t reg, cfa, bp; /* CFA = reg + cfa; rbp is saved at CFA - 8 * bp, 0: is the caller's */
-    uint32_t expression;   /* of the CFA, how far behind the record's beginning; 0: none */
+    uint64_t cfa; /* CFA = reg + cfa; from bit 32 on: how far behind the record's beginning its
+                     expression is */
+    uint32_t reg;
+    uint32_t bp; /* the instruction that saved rbp: 0x86, then where; 0: it is the caller's */
 };
 
-static bool is_usual(struct cfi_bytes bytes, size_t at) {
+static __attribute__((noinline)) bool is_usual(struct cfi_bytes bytes, size_t at) {
     static const uint8_t program[] = {0x0c, CFI_RSP, 8, 0x80 | CFI_RA, 1};
     struct cfi_entry e = {.bytes = bytes};
     if (!cfi_shared_parse(&e, at) || e.code_align != 1 || e.data_align != -8 || e.ra != CFI_RA ||
@@ -31,11 +33,11 @@ static bool is_usual(struct cfi_bytes bytes, size_t at) {
 }
 
 /* An offset is never 0: nobody writes an ELF header into unwind tables. */
-static bool known_usual(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual) {
+static bool known_usual(const struct cfi_bytes *bytes, size_t at, struct cfi_usual *usual) {
     _Atomic(uint32_t) *slot = &usual->at[at / 4 % CFI_USUAL];
     if (atomic_load_explicit(slot, memory_order_relaxed) == at && at != 0)
         return true;
-    if (!is_usual(bytes, at))
+    if (!is_usual(*bytes, at))
         return false;
     atomic_store_explicit(slot, (uint32_t)at, memory_order_relaxed);
     return true;
@@ -45,6 +47,7 @@ struct run {
     const uint8_t *record, *p, *end;
     uint64_t left; /* bytes of the function up to the place that is asked for */
     struct state s, kept;
+    uint64_t saved; /* a bit for each register that was, at any time */
     bool keeps;
     uint64_t unusual; /* lowest bit: something was */
 };
@@ -77,11 +80,8 @@ static inline uint32_t number(struct run *x, uint64_t word) {
 static inline bool is_save(uint64_t word) { return (word & 0x80c0) == 0x0080; }
 
 static inline void save(struct run *x, uint64_t word) {
-    static const uint64_t preserved = 1 << CFI_RBX | 1 << CFI_RBP | 0xf << CFI_R12;
-    uint32_t reg = word & 0x3f, at = word >> 8 & 0x7f;
-    x->unusual |= ~(preserved >> reg) | (reg == CFI_RBP && at == 0);
-    x->s.bp = reg == CFI_RBP ? at : x->s.bp;
-    x->p += 2;
+    x->saved |= (uint64_t)1 << (word & 0x3f);
+    x->s.bp = (word & 0xff) == (0x80 | CFI_RBP) ? word & 0xffff : x->s.bp;
 }
 
 /* To the caller's, which is how all but RA begin. */
@@ -102,14 +102,13 @@ static inline void execute_rare(struct run *x, unsigned op, uint64_t operands) {
     case 0x0c:        /* def_cfa */
         set_register(x, operands);
         x->s.cfa = number(x, operands >> 8);
-        x->s.expression = 0;
         break;
     case 0x0d: /* def_cfa_register */
         set_register(x, operands);
-        x->unusual |= x->s.expression != 0;
+        x->unusual |= x->s.cfa > UINT32_MAX;
         break;
     case 0x0f: /* def_cfa_expression */
-        x->s.expression = (uint32_t)(x->p - x->record);
+        x->s.cfa = (uint64_t)(x->p - x->record) << 32;
         x->p += 1 + (operands & 0x7f);
         x->unusual |= operands >> 7;
         break;
@@ -140,75 +139,87 @@ static inline uint64_t execute(struct run *x, uint64_t word) {
         x->s = x->kept;
     } else if (op == 0x0e) { /* def_cfa_offset */
         x->s.cfa = number(x, operands);
-        x->s.expression = 0;
     } else if (op >> 6 == 3) {
         restore(x, op & 0x3f);
-    } else if (is_save(word)) {
-        x->p--;
-        save(x, word);
     } else {
         execute_rare(x, op, operands);
     }
     return 0;
 }
 
+/* Rows as compilers write them, first byte lowest: advance (0x40 and how far), def_cfa_offset
+ * (0x0e) and a number; in a prologue one of one byte, and then the register that was pushed. */
+static inline bool is_push(uint64_t word) { return (word & 0x80c080ffc0) == 0x80000e40; }
+static inline bool is_row(uint64_t word) { return (word & 0xffc0) == 0x0e40; }
+
 /*
- * To the row that holds there; false at what is not usual. Nine of ten rows are: advance (2 bits of
- * 0x40), def_cfa_offset (0x0e), then what was saved. They are spelled out, and all state is in
- * registers, for a processor then runs ahead of itself: a general step per instruction, or state in
- * memory, takes twice the time.
+ * To the row that holds there; false at what is not usual. What nine of ten rows are is spelled
+ * out, and all state is in registers, for a processor then runs ahead of itself: a general step per
+ * instruction, or state in memory, takes twice the time. What was saved is judged at the end.
  */
 static bool run(struct run *inout) {
+    static const uint64_t preserved = 1 << CFI_RBX | 1 << CFI_RBP | 0xf << CFI_R12;
     struct run x = *inout;
-    while (x.p < x.end && !(x.unusual & 1)) {
-        uint64_t word = word_at(x.p), by;
-        if ((word & 0xffc0) == 0x0e40) {
-            by = word & 0x3f;
+    while (x.p < x.end) {
+        uint64_t word = word_at(x.p), by = word & 0x3f;
+        if (is_push(word)) {
             if (by > x.left)
                 break;
+            x.left -= by;
+            x.s.cfa = word >> 16 & 0xff;
+            save(&x, word >> 24);
+            x.p += 5;
+        } else if (is_row(word)) {
+            if (by > x.left)
+                break;
+            x.left -= by;
             x.p += 2;
             x.s.cfa = number(&x, word >> 16);
-            x.s.expression = 0;
-            while (x.p < x.end && is_save(word = word_at(x.p)))
-                save(&x, word);
+        } else if (is_save(word)) {
+            save(&x, word);
+            x.p += 2;
         } else {
             by = execute(&x, word);
             if (by > x.left)
                 break;
+            x.left -= by;
+            if (x.unusual & 1)
+                return false;
         }
-        x.left -= by;
     }
     inout->s = x.s;
-    return !(x.unusual & 1) && x.p <= x.end;
+    return x.p <= x.end && !(x.unusual & 1) && !(x.saved & ~preserved) &&
+           x.s.bp != (0x80 | CFI_RBP);
 }
 
-/* False: a PLT's expression, which depends on pc. What does not fit is interpreted at each step. */
-static bool pack(struct cfi_bytes bytes, size_t at, const struct state *s, uint32_t *ret_rule) {
+/* 0: a PLT's expression, which depends on pc. What does not fit is interpreted at each step. */
+static inline uint32_t pack(const struct cfi_bytes *bytes, size_t at, const struct state *s) {
+    uint32_t expression = s->cfa >> 32, bp = s->bp >> 8;
     unsigned from;
-    bool fits = s->cfa % 8 == 0 && s->cfa / 8 <= CFI_CFA_MAX && s->bp <= CFI_BP_MAX &&
-                (s->reg == CFI_RSP || s->reg == CFI_RBP) && !s->expression;
-    enum cfi_kind kind = !fits ? CFI_FULL : s->reg == CFI_RSP ? CFI_BY_SP : CFI_BY_BP;
-    *ret_rule = cfi_rule(kind, fits ? s->cfa / 8 : 0, fits ? s->bp : 0);
-    return !s->expression || !cfi_expr_is_plt(bytes, (uint32_t)at + s->expression, &from);
+    if (s->cfa % 8 == 0 && s->cfa / 8 <= CFI_CFA_MAX && bp <= CFI_BP_MAX &&
+        (s->reg == CFI_RSP || s->reg == CFI_RBP))
+        return cfi_rule(s->reg == CFI_RSP ? CFI_BY_SP : CFI_BY_BP, (uint32_t)s->cfa / 8, bp);
+    if (expression && cfi_expr_is_plt(*bytes, (uint32_t)at + expression, &from))
+        return 0;
+    return cfi_rule(CFI_FULL, 0, 0);
 }
 
-bool cfi_quick(struct cfi_bytes bytes, size_t at, struct cfi_usual *usual, uint64_t pc,
-               uint32_t *ret_rule, bool *ret_last) {
+uint32_t cfi_quick(const struct cfi_bytes *bytes, size_t at, struct cfi_usual *usual, uint64_t pc) {
     uint32_t head[4]; /* length, distance of the shared record, start, size */
-    if (bytes.n < HEAD + WORD || at > bytes.n - HEAD - WORD || bytes.n > UINT32_MAX)
-        return false;
-    const uint8_t *p = bytes.at + at;
+    if (bytes->n < HEAD + WORD || at > bytes->n - HEAD - WORD || bytes->n > UINT32_MAX)
+        return 0;
+    const uint8_t *p = bytes->at + at;
     memcpy(head, p, sizeof head);
-    if (head[0] < HEAD - 4 || head[0] > bytes.n - at - 4 - WORD || head[1] > at + 4 ||
+    if (head[0] < HEAD - 4 || head[0] > bytes->n - at - 4 - WORD || head[1] > at + 4 ||
         !known_usual(bytes, at + 4 - head[1], usual))
-        return false;
-    uint64_t start = bytes.address + at + 8 + (uint64_t)(int64_t)(int32_t)head[2];
+        return 0;
+    uint64_t start = bytes->address + at + 8 + (uint64_t)(int64_t)(int32_t)head[2];
     const uint8_t *end = p + 4 + head[0], *own = p + HEAD + p[HEAD - 1];
     if (head[3] > INT32_MAX || start + head[3] < start || pc - start >= head[3] ||
         p[HEAD - 1] >= 0x80 || own > end)
-        return false;
+        return 0;
     struct run x = {
         .record = p, .p = own, .end = end, .left = pc - start, .s = {.reg = CFI_RSP, .cfa = 8}};
-    *ret_last = pc - start + 1 == head[3];
-    return run(&x) && pack(bytes, at, &x.s, ret_rule);
+    uint32_t rule = run(&x) ? pack(bytes, at, &x.s) : 0;
+    return rule && pc - start + 1 == head[3] ? rule | CFI_QUICK_LAST : rule;
 }

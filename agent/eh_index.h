@@ -13,8 +13,10 @@ struct module;
 
 struct eh_page {
     _Atomic(uint64_t)
-        steps; /* rows from there to each 512 bytes, a byte for each, 255 or more: 255 */
+        steps;             /* rows from there to each 512 bytes but the first, a byte for each, 255
+                              or more: 255; lowest: how many bytes one record is from the next */
     _Atomic(uint32_t) row; /* at its beginning, plus 1; 0: not looked for yet */
+    _Atomic(int32_t) record; /* of that row, as the table has it */
 };
 
 struct eh_index {
@@ -25,3 +27,5 @@ struct eh_index {
 /* Where the record of the last function that begins at or before pc lies; 0: none. The module is
  * pinned. */
 uint64_t eh_index_find(struct module *m, uint64_t pc);
+/* Where the first function behind pc begins; UINT64_MAX: there is none. */
+uint64_t eh_index_next(const struct module *m, uint64_t pc);

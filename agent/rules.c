@@ -1,6 +1,6 @@
 /*
  * ANYWHERE. Why no tables for modules there at load: a rule straight from its record (eh_index.h,
- * cfi_quick.h) takes 30 to 60 ns more than a search in rows (docs/unwinding.md), but happens once
+ * cfi_quick.h) takes 25 to 45 ns more than a search in rows (docs/unwinding.md), but happens once
  * for an address, and saves 8 MB and 100 ms for a library like libLLVM.
  */
 #include "agent/rules.h"
@@ -91,9 +91,11 @@ bool rules_row(struct walk *w, uint64_t pc, struct cfi_entry *ret_entry, struct 
            cfi_entry_row(ret_entry, pc, ret_row);
 }
 
+enum { TRAMPOLINE = 9 };
+
 /* mov $15, %rax; syscall: the kernel and gdb know it by these bytes too. */
 bool rules_is_trampoline(uint64_t pc) {
-    static const uint8_t want[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+    static const uint8_t want[TRAMPOLINE] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
     uint8_t have[sizeof want];
     return sys_peek((const void *)pc, have, sizeof have) == sizeof have &&
            memcmp(have, want, sizeof want) == 0;
@@ -122,14 +124,20 @@ static uint32_t interpret(struct walk *w, const struct module *m, uint64_t pc) {
     return pc + 1 == e.end && cfi_kind(rule) != CFI_TRAMPOLINE ? unless_trampoline(pc, rule) : rule;
 }
 
+/* At a function's last byte. No system call (1.3 us) where a trampoline does not fit in front of
+ * the next function; if that begins at once, it may be the trampoline. */
+static uint32_t at_last_byte(const struct module *m, uint64_t pc, uint32_t rule) {
+    uint64_t space = eh_index_next(m, pc) - (pc + 1);
+    return space == 0 || space >= TRAMPOLINE ? unless_trampoline(pc, rule) : rule;
+}
+
 static uint32_t in_place(struct walk *w, struct module *m, uint64_t pc) {
     const struct cfi_bytes bytes = {(const uint8_t *)m->eh_lo, m->eh_hi - m->eh_lo, m->eh_lo};
     uint64_t record = eh_index_find(m, pc);
-    uint32_t rule;
-    bool last;
-    if (record < m->eh_lo || !cfi_quick(bytes, record - m->eh_lo, &m->usual, pc, &rule, &last))
+    uint32_t rule = record < m->eh_lo ? 0 : cfi_quick(&bytes, record - m->eh_lo, &m->usual, pc);
+    if (rule == 0)
         return interpret(w, m, pc);
-    return last ? unless_trampoline(pc, rule) : rule;
+    return rule & CFI_QUICK_LAST ? at_last_byte(m, pc, rule & ~CFI_QUICK_LAST) : rule;
 }
 
 /* Tables ----------------------------------------------------------------------------------------

@@ -20,14 +20,13 @@ static void ask(struct cfi_bytes b, size_t at, struct cfi_usual *usual, uint64_t
     struct cfi_entry e;
     struct cfi_row row;
     size_t next;
-    uint32_t rule, again;
-    bool last;
-    bool ok = cfi_quick(b, at, usual, pc, &rule, &last);
-    require(ok == cfi_quick(b, at, &fresh, pc, &again, &last));
-    if (!ok)
+    uint32_t rule = cfi_quick(&b, at, usual, pc);
+    require(rule == cfi_quick(&b, at, &fresh, pc));
+    if (!rule)
         return;
     require(cfi_entry_parse(b, at, &e, &next) > 0 && cfi_entry_row(&e, pc, &row));
-    require(rule == cfi_pack(&e, &row, pc) && rule == again && last == (pc + 1 == e.end));
+    require((rule & ~CFI_QUICK_LAST) == cfi_pack(&e, &row, pc));
+    require(!!(rule & CFI_QUICK_LAST) == (pc + 1 == e.end));
 }
 
 /* The function's first bytes, some of the others, its last ones and those around it. */

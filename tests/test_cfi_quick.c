@@ -21,16 +21,15 @@ static void compare(struct cfi_bytes b, size_t at, const struct cfi_entry *e,
     uint64_t n = e->end - e->start, step = n > 256 ? 7 : 1;
     for (uint64_t i = 0; i < n; i = i < n - 1 && i + step >= n ? n - 1 : i + step) {
         struct cfi_row row;
-        uint32_t rule;
-        bool last;
         count.asked++;
-        if (!cfi_quick(b, at, usual, e->start + i, &rule, &last))
+        uint32_t rule = cfi_quick(&b, at, usual, e->start + i);
+        if (!rule)
             continue;
         count.answered++;
         cr_assert(cfi_entry_row(e, e->start + i, &row));
-        cr_assert_eq(rule, cfi_pack(e, &row, e->start + i), "byte %lu of the function at +%zu",
-                     (unsigned long)i, at);
-        cr_assert_eq(last, i == n - 1);
+        cr_assert_eq(rule & ~CFI_QUICK_LAST, cfi_pack(e, &row, e->start + i),
+                     "byte %lu of the function at +%zu", (unsigned long)i, at);
+        cr_assert_eq(!!(rule & CFI_QUICK_LAST), i == n - 1);
     }
 }
 
@@ -88,13 +87,12 @@ Test(cfi_quick, agrees_on_programs_made_of_garbage) {
         }
         cr_assert_eq(cfi_entry_parse(b, 4 + SHARED, &e, &next), 1);
         uint64_t pc = e.start + (seed >> 20) % SIZE;
-        uint32_t rule;
-        bool last;
-        if (!cfi_quick(b, 4 + SHARED, &usual, pc, &rule, &last))
+        uint32_t rule = cfi_quick(&b, 4 + SHARED, &usual, pc);
+        if (!rule)
             continue;
         count.answered++;
         cr_assert(cfi_entry_row(&e, pc, &row));
-        cr_assert_eq(rule, cfi_pack(&e, &row, pc));
+        cr_assert_eq(rule & ~CFI_QUICK_LAST, cfi_pack(&e, &row, pc));
     }
     cr_assert_gt(count.answered, 100);
 }
@@ -106,11 +104,9 @@ static bool answers(uint64_t address, uint32_t size) {
                                               1,  0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1,   0,   0};
     const uint32_t head[4] = {OWN - 4, SHARED + 4, 0x1000, size};
     struct cfi_usual usual = {0};
-    uint32_t rule;
-    bool last;
     memcpy(section + SHARED, head, sizeof head);
-    return cfi_quick((struct cfi_bytes){section, sizeof section, address}, SHARED, &usual,
-                     address + PLACE + 0x1000, &rule, &last);
+    return cfi_quick(&(struct cfi_bytes){section, sizeof section, address}, SHARED, &usual,
+                     address + PLACE + 0x1000) != 0;
 }
 
 /* Sizes are signed in records of this form, and the full interpreter finds such functions empty. */

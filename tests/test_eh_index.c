@@ -48,6 +48,16 @@ Test(eh_index, there_is_nothing_before_the_first_function, .init = begin) {
     cr_assert_eq(eh_index_find(libc.module, function(0) - 1), 0);
 }
 
+Test(eh_index, knows_where_the_next_function_begins, .init = begin) {
+    uint32_t n = libc.module->eh_rows;
+    cr_assert_eq(eh_index_next(libc.module, function(0) - 1), function(0));
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        cr_assert_eq(eh_index_next(libc.module, function(i)), function(i + 1));
+        cr_assert_eq(eh_index_next(libc.module, function(i + 1) - 1), function(i + 1));
+    }
+    cr_assert_eq(eh_index_next(libc.module, function(n - 1)), UINT64_MAX);
+}
+
 /* As when the arena is full. */
 Test(eh_index, finds_without_memory, .init = begin) {
     agent.arena.limit = 1;

@@ -475,3 +475,24 @@ Test(unwind_cfi, a_vfork_child_walks_as_its_parent_would, .init = start) {
     waitpid(child, NULL, 0);
     cr_assert_eq(walked.end, WALK_ROOT);
 }
+
+/* The nine bytes of a trampoline right behind functions, as a libc may have them. The first has no
+ * record, and fills all space up to the next function. */
+__asm__(".text\n.type trampolines, @function\ntrampolines:\n"
+        ".cfi_startproc\nnop\nret\n.cfi_endproc\n"
+        "mov $15, %rax\nsyscall\n"
+        ".cfi_startproc\nnop\nret\n.cfi_endproc\n"
+        ".cfi_startproc\nmov $15, %rax\nsyscall\n.cfi_endproc\n"
+        ".cfi_startproc\nnop\nret\n.cfi_endproc\nnop\n"
+        ".cfi_startproc\nnop\nret\n.cfi_endproc\n");
+void trampolines(void);
+
+Test(unwind_cfi, a_trampoline_behind_a_function_is_known_by_its_bytes, .init = start) {
+    const uint64_t at = (uintptr_t)trampolines;
+    struct walk w = {0};
+    rules_begin(&w);
+    cr_assert_eq(cfi_kind(rules_find_slow(&w, at)), CFI_BY_SP);
+    cr_assert_eq(cfi_kind(rules_find_slow(&w, at + 1)), CFI_TRAMPOLINE);
+    cr_assert_eq(cfi_kind(rules_find_slow(&w, at + 12)), CFI_TRAMPOLINE, "with a record");
+    cr_assert_eq(cfi_kind(rules_find_slow(&w, at + 23)), CFI_BY_SP, "padding follows");
+}
