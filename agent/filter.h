@@ -1,11 +1,11 @@
 #pragma once
 /*
- * HOT. Does free() have to look at this pointer? Counters of one byte, indexed by a hash of the
- * address: zero means certainly not, anything else means ask the exact tables behind it. Two sorts
- * of pointers are entered: sampled blocks, which are in agent/live.h, and blocks that the pool
- * handed out as malloc, which are "pinned".
+ * HOT. Does free() have to look at this pointer? Counters of one byte, each for some hundred
+ * addresses: zero means certainly not, anything else means ask the exact tables behind it. Two
+ * sorts of pointers are entered: sampled blocks, which are in agent/live.h, and blocks that the
+ * pool handed out as malloc, which are "pinned".
  *
- * Invariant: counter >= number of entered pointers that hash to it. A counter that reached 255
+ * Invariant: counter >= number of entered pointers in its slot. A counter that reached 255
  * stays there for ever, so a busy slot costs look-ups and never an answer. Every pointer is removed
  * at most as often as it was added; the caller vouches for that, because one removal too many would
  * hide a stranger.
@@ -32,7 +32,7 @@ enum {
 
 struct filter {
     /* The counters that free() asks. They begin behind a multiple of 64, at as many bytes as the
-     * hash is to be shifted by: one word says where they are and how many. */
+     * product is to be shifted by: one word says where they are and how many. */
     uint8_t *now;
     uint8_t *next;   /* twice as many, being filled; or NULL */
     uint8_t *before; /* half as many, which a thread may still be looking at; or NULL */
@@ -42,10 +42,16 @@ extern struct filter filter __attribute__((visibility("hidden")));
 
 static inline unsigned filter_shift(const uint8_t *counts) { return (uintptr_t)counts & 63; }
 
-/* One multiply, one shift; that the low four bits of an address are zero only takes four high ones
- * of the product away. NULL shares slot 0 with its strangers. */
+/*
+ * One multiply, one shift; a straight line and no hash. The factor is 2^42 and a little: of the
+ * first 16 Ki counters one stands for 256 bytes in a row, and a cache line of them for nearly 16
+ * KiB, so that a program that frees in few places touches few lines (filter.c). The 2^42 alone
+ * would lay all memory onto 4 MiB, arenas upon arenas; the little, a golden part of 2^38, turns
+ * each such piece against the ones before. A doubling halves what a counter stands for. NULL shares
+ * slot 0 with its strangers.
+ */
 static inline uint64_t filter_slot(const uint8_t *counts, const void *p) {
-    return ((uintptr_t)p * 0x9e3779b97f4a7c15u) >> filter_shift(counts);
+    return ((uintptr_t)p * 0x4278dde6e5fu) >> filter_shift(counts);
 }
 
 /* Two loads, the first of them always in the cache. False is certain, true is "perhaps". */
