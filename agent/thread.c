@@ -167,8 +167,9 @@ pid_t thread_tid_of(uint64_t handle) {
     unsigned n = thread_slots(&agent.threads);
     for (unsigned i = 0; i < n; i++) {
         struct thread *t = thread_at(i);
-        if (t && __atomic_load_n(&t->handle, __ATOMIC_RELAXED) == handle)
-            return atomic_load_explicit(&t->tid, memory_order_relaxed);
+        pid_t tid = t ? atomic_load_explicit(&t->tid, memory_order_acquire) : 0;
+        if (tid && __atomic_load_n(&t->handle, __ATOMIC_RELAXED) == handle)
+            return tid;
     }
     return 0;
 }
@@ -237,6 +238,21 @@ void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *)) {
             thread_remove(t);
         }
     proc_each_thread(scan_one, &s);
+}
+
+void threads_unwatch(void) {
+    struct threads *s = &agent.threads;
+    unsigned at = 0;
+    lock(s);
+    for (struct thread *t; (t = thread_next(&at));) {
+        if (t->adopted || atomic_load(&t->tid) == agent.pid)
+            continue;
+        t->adopted = true;
+        t->self = NULL;
+        atomic_fetch_sub(&s->live, 1);
+        atomic_fetch_add(&s->adopted, 1);
+    }
+    unlock(s);
 }
 
 static void recount(struct self *other) {

@@ -86,6 +86,8 @@ void threads_read_names(void);
 /* Registers threads that /proc/self/task shows and we do not know, calling fn for each; forgets
  * adopted ones that are gone, calling gone for each. */
 void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *));
+/* From now on the ends of threads go unseen: all but main count as adopted. CALM. */
+void threads_unwatch(void);
 /* Ends the countdown of every registered thread: its next allocation asks anew (agent/heap.h). */
 void threads_recount(void);
 /* In a fork child: no thread is registered; the cookie stays. */

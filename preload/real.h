@@ -74,7 +74,8 @@
 #define REALS_THREAD(REAL)                                                                                                   \
     REAL(int,    pthread_create,     (pthread_t *t, const pthread_attr_t *attr, void *(*start)(void *), void *arg), (t, attr, start, arg), NULL) \
     REAL(int,    thrd_create,        (thrd_t *t, thrd_start_t start, void *arg),      (t, start, arg),  NULL)                \
-    REAL(void,   pthread_exit,       (void *result),                                  (result),         NULL)
+    REAL(void,   pthread_exit,       (void *result),                                  (result),         NULL)                \
+    REAL(int,    tss_create,         (tss_t *key, tss_dtor_t destructor),             (key, destructor), NULL)
 
 #define REALS_SIGNAL(REAL)                                                                                                   \
     REAL(int,    sigaction,          (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old), NULL)   \
@@ -121,7 +122,7 @@
     REAL(int,    thrd_join,         (thrd_t t, int *ret_result),                      (t, ret_result), NULL)                 \
     REAL(void,   call_once,         (once_flag *once, void (*init)(void)),            (once, init),    NULL)
 
-/* In every libc that we know, under one version: what allocators lock with. Looked up first (real.c). */
+/* In every libc that we know, under one version: what allocators begin and lock with. Looked up first (real.c). */
 #define REALS_LOCK_FIRST(REAL)                                                                                               \
     REAL(int,    pthread_mutex_lock,(pthread_mutex_t *m),                             (m),             NULL)                 \
     REAL(int,    pthread_mutex_unlock,(pthread_mutex_t *m),                             (m),             NULL)               \
@@ -132,6 +133,7 @@
     REAL(int,    sem_post,          (sem_t *s),                                       (s),             NULL)                 \
     REAL(int,    pthread_spin_lock, (pthread_spinlock_t *s),                          (s),             NULL)                 \
     REAL(int,    pthread_spin_unlock,(pthread_spinlock_t *s),                          (s),             NULL)                \
+    REAL(int,    pthread_key_create,(pthread_key_t *key, void (*destructor)(void *)), (key, destructor), NULL)              \
     REAL(int,    pthread_once,      (pthread_once_t *once, void (*init)(void)),       (once, init),    NULL)                 \
     REAL(int,    pthread_join,      (pthread_t t, void **ret_result),                 (t, ret_result), NULL)
 

@@ -1,0 +1,20 @@
+/* Threads begin and end as they would without us: see hosts/threads.c. */
+#include <criterion/criterion.h>
+
+#include "tests/e2e.h"
+
+#define FAST "CPROF=cpu=1000hz"
+
+Test(threads, a_constructor_that_waits_for_its_thread_under_dlopen) {
+    struct e2e r = e2e_same(FAST, "threads constructor " HOSTS "/threads_plugin.so");
+    e2e_done(&r);
+}
+Test(threads, destructors_of_keys_are_profiled) {
+    struct e2e r = e2e_same(FAST, "threads destructor");
+    cr_expect(e2e_ask(&r, "*-cpu-1.pb.gz", "--share burn_at_end") > 0.8);
+    e2e_done(&r);
+}
+Test(threads, every_key_is_the_programs) {
+    struct e2e r = e2e_same(FAST, "threads keys");
+    e2e_done(&r);
+}
