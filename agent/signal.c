@@ -99,13 +99,17 @@ static void install(int sig, enum signal_role role) {
     sys_sigaction(sig, &ours, NULL);
 }
 
-static void say_dump_signal_taken(void) {
+/* Once: a program may give and take its handler at each prompt. */
+static void say_dump_signal_taken(struct signals *s) {
     struct log_line l;
+    if (s->said_taken)
+        return;
+    s->said_taken = true;
     log_begin(&l, LOG_WARN, "CPROF_SIGNAL");
     text_str(&l.text, "the program handles signal ");
-    text_u64(&l.text, (uint64_t)agent.signals.dump);
+    text_u64(&l.text, (uint64_t)s->dump);
     text_str(&l.text, " itself and keeps it; name another one, like CPROF_SIGNAL=");
-    text_str(&l.text, agent.signals.dump == SIGUSR1 ? "USR2" : "RTMAX");
+    text_str(&l.text, s->dump == SIGUSR1 ? "USR2" : "RTMAX");
     text_str(&l.text, ", or read the profiles written at exit");
     log_end(&l);
 }
@@ -168,7 +172,7 @@ static enum signals_verdict change_dump(struct signals *s) {
         return SIGNALS_KEPT;
     }
     if (same < BLANKET_LIKELY)
-        say_dump_signal_taken();
+        say_dump_signal_taken(s);
     atomic_store(&s->role[sig], ROLE_NONE);
     return SIGNALS_GIVEN;
 }
@@ -185,12 +189,26 @@ static enum signals_verdict change(struct signals *s, int sig) {
     return SIGNALS_KEPT;
 }
 
+/* A child that shares our memory (vfork, clone) has actions of its own: what it changes must not be
+ * written down as its parent's. It hears what its parent would until it has changed it. */
+static enum signals_verdict child_action(int sig, const struct sys_sigaction *act,
+                                         struct sys_sigaction *ret_old) {
+    struct sys_sigaction now = {0};
+    sys_sigaction(sig, NULL, &now);
+    if (now.handler != (void (*)(int))(void *)on_signal)
+        return SIGNALS_NOT_OURS;
+    *ret_old = agent.signals.host[sig];
+    return act ? SIGNALS_GIVEN : SIGNALS_KEPT;
+}
+
 enum signals_verdict signals_host_action(int sig, const struct sys_sigaction *act,
                                          struct sys_sigaction *ret_old) {
     struct signals *s = &agent.signals;
     if (!s->started || sig < 1 || sig >= SIGNALS ||
         (atomic_load(&s->role[sig]) == ROLE_NONE && (sig != s->dump || !act || is_default(act))))
         return SIGNALS_NOT_OURS;
+    if (agent_is_foreign())
+        return child_action(sig, act, ret_old);
     if (act && !is_default(act) && signals_is_sampling(s, sig))
         signals_move_sampling();
     uint64_t mask = lock(s);
@@ -207,7 +225,7 @@ enum signals_verdict signals_host_action(int sig, const struct sys_sigaction *ac
 /* No lock for the common case: it would cost every sigaction of the host two system calls. */
 void signals_note(int sig, const struct sys_sigaction *act) {
     struct signals *s = &agent.signals;
-    if (!s->started || sig < 1 || sig >= SIGNALS)
+    if (!s->started || sig < 1 || sig >= SIGNALS || agent_is_foreign())
         return;
     s->host[sig] = *act;
     if (!s->dump_given_up || act->handler != s->host[s->dump].handler)

@@ -26,6 +26,7 @@ struct signals {
     int dump;            /* number that dumps, 0: none */
     bool insist;         /* the user named the dump signal: keep it and forward */
     bool dump_given_up;  /* the host installed its own handler */
+    bool said_taken;     /* and that was said */
     _Atomic(unsigned char) role[SIGNALS];
     bool started;
     struct sys_sigaction host[SIGNALS]; /* what the host believes is installed */

@@ -86,6 +86,7 @@
     REAL(sighandler_t, __sysv_signal, (int sig, sighandler_t handler),                (sig, handler),   NULL)                \
     REAL(sighandler_t, sigset,       (int sig, sighandler_t handler),                 (sig, handler),   NULL)                \
     REAL(int,    sigignore,          (int sig),                                       (sig),            NULL)                \
+    REAL(int,    siginterrupt,       (int sig, int interrupt),                        (sig, interrupt), NULL)                \
     REAL(int,    sigprocmask,        (int how, const sigset_t *set, sigset_t *old),   (how, set, old),  NULL)                \
     REAL(int,    pthread_sigmask,    (int how, const sigset_t *set, sigset_t *old),   (how, set, old),  NULL)                \
     REAL(int,    sigwait,            (const sigset_t *set, int *ret_sig),             (set, ret_sig),   NULL)                \

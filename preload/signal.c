@@ -50,6 +50,14 @@ int sigaction(int sig, const struct sigaction *act, struct sigaction *old) {
     return r;
 }
 
+/* Bits of the signals that siginterrupt() made interrupt system calls; signal() keeps to it. */
+static struct { atomic_uint_fast64_t interrupt; } wishes;
+
+static int restart(int sig) {
+    bool known = sig > 0 && sig < SIGNALS;
+    return known && atomic_load(&wishes.interrupt) & sys_sigbit(sig) ? 0 : SA_RESTART;
+}
+
 /* signal(3) in its dialects is sigaction with these flags; glibc's own would go behind our back. */
 static sighandler_t set_handler(int sig, sighandler_t handler, int flags, bool masked) {
     struct sigaction act = {.sa_handler = handler, .sa_flags = flags}, old;
@@ -64,15 +72,15 @@ static sighandler_t set_handler(int sig, sighandler_t handler, int flags, bool m
 }
 
 sighandler_t signal(int sig, sighandler_t handler) {
-    return set_handler(sig, handler, SA_RESTART, true);
+    return set_handler(sig, handler, restart(sig), true);
 }
 
 sighandler_t bsd_signal(int sig, sighandler_t handler) {
-    return set_handler(sig, handler, SA_RESTART, true);
+    return set_handler(sig, handler, restart(sig), true);
 }
 
 sighandler_t ssignal(int sig, sighandler_t handler) {
-    return set_handler(sig, handler, SA_RESTART, true);
+    return set_handler(sig, handler, restart(sig), true);
 }
 
 sighandler_t __sysv_signal(int sig, sighandler_t handler) {
@@ -100,6 +108,21 @@ sighandler_t sigset(int sig, sighandler_t handler) {
 }
 
 int sigignore(int sig) { return set_handler(sig, SIG_IGN, 0, false) == SIG_ERR ? -1 : 0; }
+
+/* glibc's own would change the action behind our back. */
+int siginterrupt(int sig, int interrupt) {
+    struct sigaction act;
+    if (sigaction(sig, NULL, &act) != 0)
+        return -1;
+    if (interrupt) {
+        atomic_fetch_or(&wishes.interrupt, sys_sigbit(sig));
+        act.sa_flags &= ~SA_RESTART;
+    } else {
+        atomic_fetch_and(&wishes.interrupt, ~sys_sigbit(sig));
+        act.sa_flags |= SA_RESTART;
+    }
+    return sigaction(sig, &act, NULL);
+}
 
 /* The set without our number, in *copy; the set itself when there is nothing to hide. A set that
  * names our number in particular makes us move first, unless the host merely gives back the mask

@@ -93,6 +93,17 @@ Test(signals, usr2_dumps_until_the_host_wants_it) {
     cr_expect_eq(e2e_count(&r, "*-cpu-*.pb.gz"), 2, "%zu", r.n_profiles);
     e2e_done(&r);
 }
+Test(signals, interrupted_or_restarted_as_siginterrupt_said) {
+    struct e2e other = e2e_same("CPROF_SIGNAL=RTMAX", "signals interrupt");
+    struct e2e named = e2e_same("CPROF_SIGNAL=USR2", "signals interrupt");
+    e2e_done(&other);
+    e2e_done(&named);
+}
+Test(signals, what_a_vfork_child_changes_is_its_own) {
+    with_profile("CPROF=cpu=1000hz CPROF_SIGNAL=RTMAX", "signals vforked", "work", 0.5);
+    struct e2e r = e2e_same_logged("CPROF=cpu=1000hz", "signals vforked", "CPROF_SIGNAL");
+    e2e_done(&r);
+}
 Test(signals, ignored_usr2_stays_ignored) {
     struct e2e r = e2e_run("", "signals ignored");
     cr_expect_eq(r.status, 0, "%s", r.err);

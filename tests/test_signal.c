@@ -11,11 +11,13 @@ static void other_handler(int sig) {}
 
 static void start(void) {
     log_to.level = LOG_ERROR;
+    agent.pid = getpid();
     signals_start(SIGNAL_AUTO, true);
 }
 
 static void start_insisting(void) {
     log_to.level = LOG_ERROR;
+    agent.pid = getpid();
     signals_start(SIGUSR1, false);
 }
 
@@ -115,4 +117,16 @@ Test(signal, most_realtime_signals_together_mean_everything) {
     cr_assert(signals_is_blanket(~(uint64_t)0));
     cr_assert_not(signals_is_blanket(sys_sigbit(34)));
     cr_assert_not(signals_is_blanket(sys_sigbit(34) | sys_sigbit(35) | 0x7fffffff));
+}
+
+Test(signal, a_child_on_our_memory_changes_its_own_actions_only, .init = start_insisting) {
+    struct sys_sigaction old;
+    set(SIGUSR1, handler);
+    agent.pid++; /* from now on this is the child */
+    cr_assert_eq(set(SIGUSR1, SIG_DFL), SIGNALS_GIVEN);
+    cr_assert_eq(set(SIGUSR2, other_handler), SIGNALS_NOT_OURS);
+    agent.pid--;
+    cr_assert_eq(signals_host_action(SIGUSR1, NULL, &old), SIGNALS_KEPT);
+    cr_assert_eq(old.handler, handler);
+    cr_assert_neq(agent.signals.host[SIGUSR2].handler, other_handler);
 }

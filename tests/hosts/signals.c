@@ -495,6 +495,54 @@ static void takes(int argc, char **argv) {
     CHECK(!agent_here() || dumps_in(".") == 1);
 }
 
+/* interrupt: a system call is interrupted or restarted as siginterrupt() said, before signal() or
+ * after it. */
+extern int restarts_not(int sig, int interrupt) __asm__("siginterrupt"); /* deprecated by name */
+static bool is_interrupting(const struct sigaction *act) { return !(act->sa_flags & SA_RESTART); }
+static void interrupt(int argc, char **argv) {
+    static const int numbers[] = {SIGALRM, SIGUSR1, SIGUSR2};
+    struct sigaction got;
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int on = 1; on >= 0; on--) {
+            CHECK(restarts_not(numbers[i], on) == 0);
+            CHECK(signal(numbers[i], on_signal) != SIG_ERR);
+            CHECK(sigaction(numbers[i], NULL, &got) == 0 && is_interrupting(&got) == (on != 0));
+            CHECK(restarts_not(numbers[i], !on) == 0);
+            CHECK(sigaction(numbers[i], NULL, &got) == 0 && is_interrupting(&got) == !on);
+        }
+    errno = 0;
+    CHECK(restarts_not(65, 1) == -1 && errno == EINVAL);
+    CHECK(restarts_not(0, 1) == -1 && errno == EINVAL);
+}
+
+/* vforked: a child on our memory sets every signal to what it likes, as libuv's do. */
+static void change_all(sighandler_t to) {
+    struct sigaction act = {.sa_handler = to}, got;
+    for (int sig = 1; sig <= 64; sig++)
+        if (can_catch(sig) && (sigaction(sig, &act, NULL) != 0 || sigaction(sig, NULL, &got) != 0 ||
+                               got.sa_handler != to))
+            _exit(1);
+    _exit(0);
+}
+static void vforked(int argc, char **argv) {
+    static const sighandler_t to[] = {SIG_DFL, SIG_IGN, on_signal};
+    struct sigaction got, ignore = {.sa_handler = SIG_IGN};
+    signal(SIGUSR2, on_signal);
+    for (volatile unsigned i = 0; i < sizeof to / sizeof *to; i++) {
+        int status = -1;
+        pid_t pid = vfork();
+        if (pid == 0)
+            change_all(to[i]);
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(sigaction(SIGUSR2, &ignore, &got) == 0 && got.sa_handler == on_signal);
+        CHECK(sigaction(SIGUSR2, &got, NULL) == 0);
+        CHECK(sigaction(SIGUSR1, NULL, &got) == 0 && got.sa_handler == SIG_DFL);
+        kill(getpid(), SIGUSR2);
+        CHECK(hits[SIGUSR2] == (int)i + 1);
+    }
+    work(100);
+}
+
 /* ignored: started with USR2 ignored; it stays so. */
 static void ignored(int argc, char **argv) {
     if (argc == 0) {
@@ -549,6 +597,8 @@ int main(int argc, char **argv) {
                                            {"pauses", pauses},
                                            {"segv", segv},
                                            {"takes", takes},
+                                           {"interrupt", interrupt},
+                                           {"vforked", vforked},
                                            {"ignored", ignored},
                                            {"threads_blocked", threads_blocked},
                                            {0}};
