@@ -100,7 +100,7 @@ static void adapt(uint64_t now_ns, unsigned samples) {
 unsigned heap_due(size_t size) {
     uint64_t untested = self.cut ? 0 - (uint64_t)self.left_bytes : (uint64_t)size + 1;
     bool anew = self.rate == 0 || self.recount;
-    if (self.cut)
+    if (self.cut && atomic_load_explicit(&heap.rate, memory_order_relaxed))
         adapt(sys_clock_ns(CLOCK_MONOTONIC_COARSE), 0);
     while (anew || self.cut) {
         anew = false;

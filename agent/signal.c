@@ -55,6 +55,9 @@ static bool from_outside(const siginfo_t *si) {
     return si->si_code == SI_USER || si->si_code == SI_QUEUE;
 }
 
+/* Not asked of the kernel when we stood down: a sandbox may kill for it. */
+static bool is_child(void) { return agent_on() && agent_is_foreign(); }
+
 static void on_signal(int sig, siginfo_t *si, void *context) {
     struct signals *s = &agent.signals;
     switch (atomic_load_explicit(&s->role[sig], memory_order_relaxed)) {
@@ -63,7 +66,7 @@ static void on_signal(int sig, siginfo_t *si, void *context) {
             return;
         break;
     case ROLE_DUMP:
-        if (!from_outside(si) || agent_is_foreign())
+        if (!from_outside(si) || is_child())
             break;
         if (agent_on())
             dump_request(DUMP_SIGNAL);
@@ -72,7 +75,7 @@ static void on_signal(int sig, siginfo_t *si, void *context) {
                      */
         break;
     case ROLE_TERM:
-        if (is_default(&s->host[sig]) && !agent_is_foreign())
+        if (is_default(&s->host[sig]) && agent_on() && !agent_is_foreign())
             dump_last();
         break;
     default: break;
@@ -207,7 +210,7 @@ enum signals_verdict signals_host_action(int sig, const struct sys_sigaction *ac
     if (!s->started || sig < 1 || sig >= SIGNALS ||
         (atomic_load(&s->role[sig]) == ROLE_NONE && (sig != s->dump || !act || is_default(act))))
         return SIGNALS_NOT_OURS;
-    if (agent_is_foreign())
+    if (is_child())
         return child_action(sig, act, ret_old);
     if (act && !is_default(act) && signals_is_sampling(s, sig))
         signals_move_sampling();
@@ -225,7 +228,7 @@ enum signals_verdict signals_host_action(int sig, const struct sys_sigaction *ac
 /* No lock for the common case: it would cost every sigaction of the host two system calls. */
 void signals_note(int sig, const struct sys_sigaction *act) {
     struct signals *s = &agent.signals;
-    if (!s->started || sig < 1 || sig >= SIGNALS || agent_is_foreign())
+    if (!s->started || sig < 1 || sig >= SIGNALS || is_child())
         return;
     s->host[sig] = *act;
     if (!s->dump_given_up || act->handler != s->host[s->dump].handler)

@@ -42,15 +42,21 @@ static bool is_first_round(void *round) {
            pthread_setspecific(key - 1, (char *)&self + 1) == 0;
 }
 
+static void last_words(struct thread *t) {
+    struct who *w = (struct who *)atomic_load(&t->who);
+    if (w)
+        sys_call_2(SYS_prctl, 16 /* PR_GET_NAME */, w->name);
+    kinds_thread_end(t);
+}
+
+/* After we stood down a system call may kill: there may be a sandbox by now. */
 static void leave(void *round) {
     struct thread *t = self.thread;
     if (!t || is_first_round(round))
         return;
     self_enter();
-    struct who *w = (struct who *)atomic_load(&t->who);
-    if (w)
-        sys_call_2(SYS_prctl, 16 /* PR_GET_NAME */, w->name);
-    kinds_thread_end(t);
+    if (agent_on())
+        last_words(t);
     self.thread = NULL;
     thread_remove(t);
     self_leave();

@@ -66,6 +66,12 @@ Test(forks, vfork_and_exec) {
     e2e_done(&r);
 }
 
+Test(forks, what_a_vfork_child_does_to_signals_is_its_own) {
+    struct e2e r = e2e_same("CPROF_SIGNAL=RTMAX", "forks vfork_signals");
+    struct e2e shared = e2e_same_logged("", "forks vfork_signals", "CPROF_SIGNAL");
+    e2e_done(&r);
+    e2e_done(&shared);
+}
 Test(forks, ten_thousand_vforks_leave_the_parent_alone) {
     struct e2e r = e2e_same("CPROF=cpu=1000hz", "forks vforks 10000");
     cr_expect_eq(r.n_profiles, 1, "%zu files", r.n_profiles);

@@ -99,11 +99,6 @@ Test(signals, interrupted_or_restarted_as_siginterrupt_said) {
     e2e_done(&other);
     e2e_done(&named);
 }
-Test(signals, what_a_vfork_child_changes_is_its_own) {
-    with_profile("CPROF=cpu=1000hz CPROF_SIGNAL=RTMAX", "signals vforked", "work", 0.5);
-    struct e2e r = e2e_same_logged("CPROF=cpu=1000hz", "signals vforked", "CPROF_SIGNAL");
-    e2e_done(&r);
-}
 Test(signals, ignored_usr2_stays_ignored) {
     struct e2e r = e2e_run("", "signals ignored");
     cr_expect_eq(r.status, 0, "%s", r.err);

@@ -18,3 +18,9 @@ Test(threads, every_key_is_the_programs) {
     struct e2e r = e2e_same(FAST, "threads keys");
     e2e_done(&r);
 }
+/* Nothing is called there any more, however much was sampled before. */
+Test(threads, a_thread_that_ends_in_a_sandbox_is_not_killed) {
+    struct e2e r = e2e_same("CPROF=cpu=1000hz,heap,mutex,block", "threads sandbox");
+    cr_expect_eq(e2e_certain(&r, "*-cpu-*"), 1);
+    e2e_done(&r);
+}

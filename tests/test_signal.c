@@ -12,12 +12,14 @@ static void other_handler(int sig) {}
 static void start(void) {
     log_to.level = LOG_ERROR;
     agent.pid = getpid();
+    atomic_store(&agent.state, AGENT_ON);
     signals_start(SIGNAL_AUTO, true);
 }
 
 static void start_insisting(void) {
     log_to.level = LOG_ERROR;
     agent.pid = getpid();
+    atomic_store(&agent.state, AGENT_ON);
     signals_start(SIGUSR1, false);
 }
 

@@ -283,15 +283,50 @@ static void fds(int argc, char **argv) {
     CHECK(system("ls /proc/self/fd") == 0);
 }
 
+static volatile sig_atomic_t counted;
+static void count(int sig) { counted++; }
+
+/* vfork_signals: a child on our memory sets every signal to what it likes, as libuv's do. */
+static void change_all(sighandler_t to) {
+    struct sigaction act = {.sa_handler = to}, got;
+    for (int sig = 1; sig <= 64; sig++)
+        if (sig != SIGKILL && sig != SIGSTOP && sig != 32 && sig != 33 &&
+            (sigaction(sig, &act, NULL) != 0 || sigaction(sig, NULL, &got) != 0 ||
+             got.sa_handler != to))
+            _exit(1);
+    _exit(0);
+}
+static void vfork_signals(int argc, char **argv) {
+    static const sighandler_t to[] = {SIG_DFL, SIG_IGN, count};
+    struct sigaction got, ignore = {.sa_handler = SIG_IGN};
+    signal(SIGUSR2, count);
+    for (volatile unsigned i = 0; i < sizeof to / sizeof *to; i++) {
+        int status = -1;
+        pid_t pid = vfork();
+        if (pid == 0)
+            change_all(to[i]);
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        CHECK(sigaction(SIGUSR2, &ignore, &got) == 0 && got.sa_handler == count);
+        CHECK(sigaction(SIGUSR2, &got, NULL) == 0);
+        CHECK(sigaction(SIGUSR1, NULL, &got) == 0 && got.sa_handler == SIG_DFL);
+        kill(getpid(), SIGUSR2);
+        CHECK(counted == (int)i + 1);
+    }
+    child_work(100);
+}
+
 static void burn(int argc, char **argv) { child_work(atoi(argv[0])); }
 
 int main(int argc, char **argv) {
     static const struct scenario list[] = {
-        {"prefork", prefork}, {"daemon", daemonize}, {"daemon3", daemon3},
-        {"system", system3},  {"spawn", spawn},      {"vfork_exec", vfork_exec},
-        {"vforks", vforks},   {"storm", storm},      {"nested", nested},
-        {"chain", chain},     {"wait", wait_any},    {"child_thread_exit", child_thread_exit},
-        {"fds", fds},         {"burn", burn},        {0}};
+        {"prefork", prefork}, {"daemon", daemonize},
+        {"daemon3", daemon3}, {"system", system3},
+        {"spawn", spawn},     {"vfork_exec", vfork_exec},
+        {"vforks", vforks},   {"storm", storm},
+        {"nested", nested},   {"chain", chain},
+        {"wait", wait_any},   {"child_thread_exit", child_thread_exit},
+        {"fds", fds},         {"vfork_signals", vfork_signals},
+        {"burn", burn},       {0}};
     self_path = argv[0];
     char full[600];
     ssize_t n = readlink("/proc/self/exe", full, sizeof full - 1);

@@ -515,34 +515,6 @@ static void interrupt(int argc, char **argv) {
     CHECK(restarts_not(0, 1) == -1 && errno == EINVAL);
 }
 
-/* vforked: a child on our memory sets every signal to what it likes, as libuv's do. */
-static void change_all(sighandler_t to) {
-    struct sigaction act = {.sa_handler = to}, got;
-    for (int sig = 1; sig <= 64; sig++)
-        if (can_catch(sig) && (sigaction(sig, &act, NULL) != 0 || sigaction(sig, NULL, &got) != 0 ||
-                               got.sa_handler != to))
-            _exit(1);
-    _exit(0);
-}
-static void vforked(int argc, char **argv) {
-    static const sighandler_t to[] = {SIG_DFL, SIG_IGN, on_signal};
-    struct sigaction got, ignore = {.sa_handler = SIG_IGN};
-    signal(SIGUSR2, on_signal);
-    for (volatile unsigned i = 0; i < sizeof to / sizeof *to; i++) {
-        int status = -1;
-        pid_t pid = vfork();
-        if (pid == 0)
-            change_all(to[i]);
-        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-        CHECK(sigaction(SIGUSR2, &ignore, &got) == 0 && got.sa_handler == on_signal);
-        CHECK(sigaction(SIGUSR2, &got, NULL) == 0);
-        CHECK(sigaction(SIGUSR1, NULL, &got) == 0 && got.sa_handler == SIG_DFL);
-        kill(getpid(), SIGUSR2);
-        CHECK(hits[SIGUSR2] == (int)i + 1);
-    }
-    work(100);
-}
-
 /* ignored: started with USR2 ignored; it stays so. */
 static void ignored(int argc, char **argv) {
     if (argc == 0) {
@@ -598,7 +570,6 @@ int main(int argc, char **argv) {
                                            {"segv", segv},
                                            {"takes", takes},
                                            {"interrupt", interrupt},
-                                           {"vforked", vforked},
                                            {"ignored", ignored},
                                            {"threads_blocked", threads_blocked},
                                            {0}};

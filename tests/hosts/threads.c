@@ -3,12 +3,18 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <threads.h>
 
 /* constructor PATH: a library that waits for a thread in its constructor. */
 static void constructor(int argc, char **argv) { CHECK(dlopen(argv[0], RTLD_NOW)); }
+
+static void *nothing(void *unused) { return NULL; }
 
 static NOINLINE void burn_at_end(void *unused) {
     for (int64_t until = thread_ns() + 400000000; thread_ns() < until;)
@@ -16,7 +22,6 @@ static NOINLINE void burn_at_end(void *unused) {
 }
 
 static pthread_key_t burns;
-static void *nothing(void *unused) { return NULL; }
 static void *sets(void *unused) {
     CHECK(pthread_setspecific(burns, &burns) == 0);
     return NULL;
@@ -62,8 +67,51 @@ static void keys(int argc, char **argv) {
         CHECK(pthread_key_delete(key[i]) == 0);
 }
 
+/* sandbox: threads that began before a filter went up end behind it. It kills for what only a
+ * sampler would call. */
+static void *burns_and_waits(void *unused) { return burn_at_end(NULL), waits(NULL); }
+static void put_up_filter(void) {
+    static const int deadly[] = {
+        SYS_prctl,     SYS_clock_gettime, SYS_timer_delete, SYS_timer_settime, SYS_process_vm_readv,
+        SYS_getrusage, SYS_getpid,        SYS_gettid};
+    enum { DEADLY = sizeof deadly / sizeof *deadly };
+    struct sock_filter code[2 * DEADLY + 2] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    unsigned n = 1;
+    for (unsigned i = 0; i < DEADLY; i++) {
+        code[n++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)deadly[i], 0, 1);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    }
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog prog = {(unsigned short)n, code};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog) == 0);
+}
+static void no_handler(int sig) {}
+static void sandbox(int argc, char **argv) {
+    pthread_t t[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&t[i], NULL, burns_and_waits, NULL) == 0);
+    burn_at_end(NULL);
+    put_up_filter();
+    atomic_store(&may_end, true);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    CHECK(pthread_create(&t[0], NULL, nothing, NULL) == 0);
+    CHECK(pthread_join(t[0], NULL) == 0);
+    struct sigaction act = {.sa_handler = no_handler};
+    CHECK(sigaction(SIGUSR1, &act, NULL) == 0);
+    CHECK(sigaction(SIGUSR2, NULL, &act) == 0);
+    for (int i = 0; i < 1000000; i++)
+        free(malloc((size_t)i % 4096));
+}
+
 int main(int argc, char **argv) {
-    static const struct scenario list[] = {
-        {"constructor", constructor}, {"destructor", destructor}, {"keys", keys}, {0}};
+    static const struct scenario list[] = {{"constructor", constructor},
+                                           {"destructor", destructor},
+                                           {"keys", keys},
+                                           {"sandbox", sandbox},
+                                           {0}};
     return host_main(argc, argv, list);
 }
