@@ -69,7 +69,12 @@ static void keys(int argc, char **argv) {
 
 /* sandbox: threads that began before a filter went up end behind it. It kills for what only a
  * sampler would call. */
-static void *burns_and_waits(void *unused) { return burn_at_end(NULL), waits(NULL); }
+static atomic_int burned;
+static void *burns_and_waits(void *unused) {
+    burn_at_end(NULL);
+    atomic_fetch_add(&burned, 1);
+    return waits(NULL);
+}
 static void put_up_filter(void) {
     static const int deadly[] = {
         SYS_prctl,     SYS_clock_gettime, SYS_timer_delete, SYS_timer_settime, SYS_process_vm_readv,
@@ -93,7 +98,8 @@ static void sandbox(int argc, char **argv) {
     pthread_t t[2];
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&t[i], NULL, burns_and_waits, NULL) == 0);
-    burn_at_end(NULL);
+    while (atomic_load(&burned) < 2)
+        sched_yield();
     put_up_filter();
     atomic_store(&may_end, true);
     for (int i = 0; i < 2; i++)
