@@ -94,7 +94,8 @@ static bool name_it(struct out *o, const char *kind, unsigned number, unsigned t
                     sys_clock_ns(CLOCK_REALTIME), o->path, sizeof o->path);
 }
 
-static bool name_temporary(struct out *o) {
+/* One of that name may be left of a process that was killed: in a container all have one pid. */
+static bool name_temporary(struct out *o, unsigned try) {
     struct text t = TEXT_ON(o->temporary);
     const char *slash = strrchr(o->path, '/');
     size_t folder = slash ? (size_t)(slash + 1 - o->path) : 0;
@@ -103,8 +104,21 @@ static bool name_temporary(struct out *o) {
     text_str(&t, o->path + folder);
     text_char(&t, '.');
     text_u64(&t, (uint64_t)sys_gettid());
+    if (try > 1) {
+        text_char(&t, '-');
+        text_u64(&t, try);
+    }
     text_str(&t, ".tmp");
     return !t.cut;
+}
+
+static int open_temporary(struct out *o) {
+    int fd = -EEXIST;
+    for (unsigned try = 1; fd == -EEXIST && try < TRIES; try++)
+        fd = name_temporary(o, try)
+                 ? sys_open(o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600)
+                 : -ENAMETOOLONG;
+    return fd;
 }
 
 /* The high twin where the limit allows one; the low number is free again at once. */
@@ -126,10 +140,8 @@ int out_open(struct out *o, const char *kind, unsigned number) {
             return -ENAMETOOLONG;
     while (sys_call_4(SYS_newfstatat, AT_FDCWD, o->path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
            ++try < TRIES);
-    if (!name_temporary(o))
-        return -ENAMETOOLONG;
     quiet_begin(&o->quiet);
-    int fd = sys_open(o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    int fd = open_temporary(o);
     if (fd < 0) {
         quiet_end(&o->quiet);
         return fd;

@@ -85,6 +85,15 @@ Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder) {
     cr_assert_neq(access(victim, F_OK), 0);
 }
 
+Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_folder) {
+    struct out killed, o;
+    cr_assert_eq(out_open(&killed, "cpu", 1), 0);
+    cr_assert_eq(out_open(&o, "cpu", 1), 0);
+    cr_assert_str_neq(o.temporary, killed.temporary);
+    cr_assert_eq(out_commit(&o), 0);
+    out_abandon(&killed);
+}
+
 Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder) {
     struct out o;
     struct stat st;
