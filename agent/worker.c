@@ -12,7 +12,7 @@
 #include "common/sys.h"
 #include "symbols/symbols.h"
 
-enum { STACK_SIZE = 512 << 10, MAX_TICKS = 8 };
+enum { STACK_SIZE = 512 << 10, MAX_TICKS = 8, WAIT_YIELDS = 1000000 };
 static const uint64_t TICK_NS = 1000000000u;
 
 struct round {
@@ -109,8 +109,10 @@ void worker_start(void) {
     sys_sigmask(SIG_SETMASK, &mask, NULL);
     pthread_attr_destroy(&attr);
     self_leave();
-    if (err == 0)
+    if (err == 0) {
+        atomic_store(&w->joinable, 1);
         return;
+    }
     atomic_store(&w->running, 0);
     log_say(
         LOG_WARN, "agent",
@@ -133,6 +135,12 @@ void worker_stop(void) {
     atomic_store(&w->stop, 1);
     worker_wake();
     self_enter();
-    pthread_join(w->thread, NULL);
+    bool mine = atomic_exchange(&w->joinable, 0);
+    for (int i = 0; !mine && i < WAIT_YIELDS && worker_running(); i++) {
+        sys_yield(); /* it is being made, or another thread joins it */
+        mine = atomic_exchange(&w->joinable, 0);
+    }
+    if (mine)
+        pthread_join(w->thread, NULL);
     self_leave();
 }

@@ -17,6 +17,7 @@
 struct worker {
     atomic_uint running;
     atomic_uint stop;
+    atomic_uint joinable; /* it was made, and nobody has begun to wait for its end */
     uint32_t word; /* futex: changes with every reason to wake */
     pid_t tid;
     pthread_t thread;
@@ -27,5 +28,5 @@ void worker_start(void);
 bool worker_running(void);
 /* ANYWHERE. */
 void worker_wake(void);
-/* Ends it and waits for that. CALM. */
+/* Ends it and waits for that, together with others who do the same. CALM. */
 void worker_stop(void);

@@ -24,3 +24,12 @@ Test(threads, a_thread_that_ends_in_a_sandbox_is_not_killed) {
     cr_expect_eq(e2e_certain(&r, "*-cpu-*"), 1);
     e2e_done(&r);
 }
+/* The agent's thread is waited for by all of them, and joined by one: one run in ten ended badly.
+ */
+Test(threads, all_may_enter_a_sandbox_at_once) {
+    struct e2e r =
+        e2e_run("CPROF=mutex", "/bin/sh -c 'for i in 1 2 3 4 5 6; do for j in 1 2 3 4 5 6; "
+                               "do " HOSTS "/threads sandboxes || exit 1; done; done'");
+    cr_expect_eq(r.status, 0, "%s", r.err);
+    e2e_done(&r);
+}

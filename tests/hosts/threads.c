@@ -113,6 +113,23 @@ static void sandbox(int argc, char **argv) {
         free(malloc((size_t)i % 4096));
 }
 
+/* sandboxes: eight threads ask for one at once, and get none. */
+static atomic_int at_line;
+static void *asks(void *unused) {
+    atomic_fetch_add(&at_line, 1);
+    while (atomic_load(&at_line) < 8)
+        ;
+    CHECK(prctl(PR_SET_SECCOMP, 99, 0, 0, 0) == -1);
+    return NULL;
+}
+static void sandboxes(int argc, char **argv) {
+    pthread_t t[8];
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_create(&t[i], NULL, asks, NULL) == 0);
+    for (int i = 0; i < 8; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+}
+
 int main(int argc, char **argv) {
     static const struct scenario list[] = {{"constructor", constructor},
                                            {"destructor", destructor},
