@@ -131,10 +131,8 @@ static void sandboxes(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct scenario list[] = {{"constructor", constructor},
-                                           {"destructor", destructor},
-                                           {"keys", keys},
-                                           {"sandbox", sandbox},
-                                           {0}};
+    static const struct scenario list[] = {
+        {"constructor", constructor}, {"destructor", destructor}, {"keys", keys},
+        {"sandbox", sandbox},         {"sandboxes", sandboxes},   {0}};
     return host_main(argc, argv, list);
 }
