@@ -16,6 +16,7 @@
     DROP(TIMER_LIMIT, "threads without a CPU timer: half of RLIMIT_SIGPENDING is in use")         \
     DROP(LIVE, "sampled blocks that count as allocated, not as in use: no memory (CPROF_MEMORY)") \
     DROP(FREE, "frees of blocks in use that could not be recorded")                               \
+    DROP(WHO, "threads not told apart in CPU and lock profiles: half of CPROF_MEMORY is in use")  \
     DROP(THREAD, "threads that could not be registered")                                          \
     DROP(DUMP, "profile files that could not be written")
 

@@ -62,6 +62,7 @@ static void slot_fill(struct thread *t, pid_t tid, bool adopted, uint64_t start)
     slot_locks(t);
     atomic_store(&t->timer, -1);
     atomic_store(&t->who, NULL);
+    atomic_store(&t->untold, false);
     atomic_store(&t->last, NULL);
     atomic_store(&t->charged_ns, 0);
     atomic_store_explicit(&t->tid, tid, memory_order_release);
@@ -183,9 +184,20 @@ struct thread *thread_of_cookie(void *value) {
     return v >> 32 == agent.threads.cookie ? thread_at((unsigned)v) : NULL;
 }
 
+/* A server with a thread for each request would fill the tables with rows of threads that are gone:
+ * the second half of the memory is for stacks alone. Counted once a thread. */
+static bool tells_apart(struct thread *t) {
+    struct arena *a = &agent.arena;
+    if (!a->limit || arena_mapped(a) <= a->limit / 2)
+        return true;
+    if (!atomic_exchange(&t->untold, true))
+        agent_drop(DROP_WHO);
+    return false;
+}
+
 const struct who *thread_who(struct thread *t) {
     const struct who *w = atomic_load_explicit(&t->who, memory_order_acquire);
-    if (w)
+    if (w || !tells_apart(t))
         return w;
     struct who *fresh = arena_alloc(&agent.arena, sizeof *fresh);
     if (!fresh)

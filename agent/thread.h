@@ -30,6 +30,7 @@ struct thread {
     struct rng rng;
     unsigned samples;                /* of its CPU time; only its own handler counts */
     const struct who *_Atomic who;   /* made with the first row */
+    atomic_bool untold;              /* it has none, and was counted */
     atomic_uint_fast64_t charged_ns; /* CPU clock up to which time stands in rows */
     struct row *_Atomic last;        /* row of the latest CPU sample */
     struct lock_slot waits;          /* what it waits for */
@@ -76,7 +77,7 @@ pid_t thread_tid_of(uint64_t handle);
 /* What a timer of t carries in its signal, and back: NULL if the value is not ours. ANYWHERE. */
 void *thread_cookie(const struct thread *t);
 struct thread *thread_of_cookie(void *value);
-/* The identity that rows of t carry; NULL without memory. ANYWHERE. */
+/* The identity that rows of t carry; NULL when half of the memory is in use. ANYWHERE. */
 const struct who *thread_who(struct thread *t);
 /* The same with the thread's name, for rows that are made while a profile is written: those of
  * threads_read_names() were read before. CALM. */

@@ -46,11 +46,16 @@ void arena_empty(struct arena *a, void *p, size_t n) {
     sys_call_3(SYS_madvise, p, n, MADV_DONTNEED);
 }
 
+static size_t chunk_size(size_t need, size_t wanted) {
+    return need + PAGE > wanted ? (need + 2 * PAGE - 1) & ~(size_t)(PAGE - 1) : wanted;
+}
+
+/* Near the bound a small one. */
 static struct arena_chunk *chunk_new(struct arena *a, struct arena_chunk *older, size_t need) {
-    size_t size = older ? CHUNK_MAX : CHUNK_FIRST;
-    if (need + PAGE > size)
-        size = (need + 2 * PAGE - 1) & ~(size_t)(PAGE - 1);
+    size_t size = chunk_size(need, older ? CHUNK_MAX : CHUNK_FIRST);
     struct arena_chunk *c = map(a, size);
+    if (!c)
+        c = map(a, size = chunk_size(need, CHUNK_FIRST));
     if (!c)
         return NULL;
     sys_call_3(SYS_madvise, (char *)c + PAGE, size - PAGE, MADV_WIPEONFORK);

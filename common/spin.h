@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Turns: about two seconds; or as long as another thread needs that is running, and no longer. */
+/* Turns: 3 to 9 s, on one busy CPU up to 44 s; or as long as another thread needs that is running,
+ * and no longer. */
 enum { SPIN_PATIENCE = 40000, SPIN_NESTED = 150 };
 
 /* Takes the lock, or returns false after that many turns. */

@@ -33,3 +33,9 @@ Test(threads, all_may_enter_a_sandbox_at_once) {
     cr_expect_eq(r.status, 0, "%s", r.err);
     e2e_done(&r);
 }
+/* Rows of threads that are gone would fill the tables: 0.7 MiB of these would be [other]. */
+Test(threads, a_thread_for_each_request_leaves_memory_for_stacks) {
+    struct e2e r = e2e_same("CPROF=cpu=1000hz CPROF_MEMORY=1m", "threads requests");
+    cr_expect(e2e_ask(&r, "*-cpu-1.pb.gz", "--share request") > 0.9);
+    e2e_done(&r);
+}

@@ -130,9 +130,27 @@ static void sandboxes(int argc, char **argv) {
         CHECK(pthread_join(t[i], NULL) == 0);
 }
 
+/* requests: a thread for each, as some servers do. */
+static NOINLINE void *request(void *unused) {
+    for (int64_t until = thread_ns() + 8000000; thread_ns() < until;)
+        ;
+    return NULL;
+}
+static void requests(int argc, char **argv) {
+    pthread_t t;
+    for (int i = 0; i < 300; i++) {
+        CHECK(pthread_create(&t, NULL, request, NULL) == 0);
+        CHECK(pthread_join(t, NULL) == 0);
+    }
+}
+
 int main(int argc, char **argv) {
-    static const struct scenario list[] = {
-        {"constructor", constructor}, {"destructor", destructor}, {"keys", keys},
-        {"sandbox", sandbox},         {"sandboxes", sandboxes},   {0}};
+    static const struct scenario list[] = {{"constructor", constructor},
+                                           {"destructor", destructor},
+                                           {"keys", keys},
+                                           {"sandbox", sandbox},
+                                           {"sandboxes", sandboxes},
+                                           {"requests", requests},
+                                           {0}};
     return host_main(argc, argv, list);
 }
