@@ -1,27 +1,39 @@
 /*
- * What locks cost: `locks NAME [THREADS]` prints nanoseconds of wall time per operation, over all
- * threads: the best of its batches, or, where threads meet, their median. Threads that happen to
- * take turns well for a while make the best batch of a contended lock, and that is luck. Nothing
- * here knows the agent.
+ * What locks cost: `locks NAME [THREADS]` prints three numbers per operation, over all threads:
+ * nanoseconds of wall time, nanoseconds of CPU time, and how many of a thousand operations put
+ * their thread to sleep. The best of its batches, or, where threads meet, their median: threads
+ * that happen to take turns well for a while make the best batch of a contended lock, and that is
+ * luck. Threads are made once, and making them is not counted. Nothing here knows the agent.
  */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { BATCHES = 21, MAX_THREADS = 64 };
 
-static double now_ns(void) {
+enum measure { WALL, CPU, SLEEPS, MEASURES };
+
+static double clock_of(clockid_t id) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* What a batch took: from its begin, or from when its threads were all there, to its end. */
-static double begin, end;
+static double begin[MEASURES], end[MEASURES];
+
+static void measure(double *ret) {
+    struct rusage ru;
+    getrusage(RUSAGE_SELF, &ru);
+    ret[WALL] = clock_of(CLOCK_MONOTONIC);
+    ret[CPU] = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    ret[SLEEPS] = 1000.0 * (double)ru.ru_nvcsw;
+}
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
@@ -66,9 +78,9 @@ static void ping_pong(int n) {
     turns = n;
     pthread_barrier_init(&gate, NULL, 2);
     pthread_create(&other, NULL, player, (void *)1L);
-    begin = now_ns();
+    measure(begin);
     player((void *)0L);
-    end = now_ns();
+    measure(end);
     pthread_join(other, NULL);
 }
 
@@ -82,30 +94,33 @@ static void work(int n) {
 }
 
 static void *contender(void *unused) {
-    pthread_barrier_wait(&gate);
-    for (int i = 0; i < each; i++) {
-        pthread_mutex_lock(&mutex);
-        shared++;
-        work(100);
-        pthread_mutex_unlock(&mutex);
-        work(400);
+    for (;;) {
+        pthread_barrier_wait(&gate);
+        for (int i = 0; i < each; i++) {
+            pthread_mutex_lock(&mutex);
+            shared++;
+            work(100);
+            pthread_mutex_unlock(&mutex);
+            work(400);
+        }
+        pthread_barrier_wait(&gate);
     }
-    pthread_barrier_wait(&gate);
     return unused;
 }
 
-static void contended(int n) {
-    pthread_t t[MAX_THREADS];
-    each = n / threads;
+static void contenders(void) {
+    pthread_t t;
     pthread_barrier_init(&gate, NULL, (unsigned)threads + 1);
     for (int i = 0; i < threads; i++)
-        pthread_create(&t[i], NULL, contender, NULL);
+        pthread_create(&t, NULL, contender, NULL);
+}
+
+static void contended(int n) {
+    each = n / threads;
     pthread_barrier_wait(&gate);
-    begin = now_ns();
+    measure(begin);
     pthread_barrier_wait(&gate);
-    end = now_ns();
-    for (int i = 0; i < threads; i++)
-        pthread_join(t[i], NULL);
+    measure(end);
 }
 
 static void *sleep_for_ever(void *unused) {
@@ -131,7 +146,7 @@ static const struct {
     {"pair_mt", second_thread, pair, 1000000, false},
     {"read", second_thread, read_pair, 1000000, false},
     {"ping_pong", nothing, ping_pong, 10000, true},
-    {"contended", nothing, contended, 100000, true},
+    {"contended", contenders, contended, 100000, true},
 };
 
 static int ascending(const void *a, const void *b) {
@@ -139,16 +154,19 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double batch(void (*fn)(int n), int n) {
-    begin = now_ns();
-    end = 0;
+static void batch(void (*fn)(int n), int n, double *ret) {
+    measure(begin);
+    end[WALL] = 0;
     fn(n);
-    return ((end > 0 ? end : now_ns()) - begin) / n;
+    if (end[WALL] == 0)
+        measure(end);
+    for (int m = 0; m < MEASURES; m++)
+        ret[m] = (end[m] - begin[m]) / n;
 }
 
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
-    double ns[BATCHES];
+    double took[BATCHES][MEASURES], column[BATCHES];
     if (argc > 2 && atoi(argv[2]) > 0 && atoi(argv[2]) <= MAX_THREADS)
         threads = atoi(argv[2]);
     for (unsigned i = 0; i < sizeof benches / sizeof *benches; i++) {
@@ -156,9 +174,14 @@ int main(int argc, char **argv) {
             continue;
         benches[i].begin();
         for (int k = 0; k < BATCHES; k++)
-            ns[k] = batch(benches[i].batch, benches[i].n);
-        qsort(ns, BATCHES, sizeof *ns, ascending);
-        return printf("%.2f\n", ns[benches[i].meet ? BATCHES / 2 : 0]) < 0;
+            batch(benches[i].batch, benches[i].n, took[k]);
+        for (int m = 0; m < MEASURES; m++) {
+            for (int k = 0; k < BATCHES; k++)
+                column[k] = took[k][m];
+            qsort(column, BATCHES, sizeof *column, ascending);
+            printf("%.2f\n", column[benches[i].meet ? BATCHES / 2 : 0]);
+        }
+        return 0;
     }
     fprintf(stderr, "locks: unknown bench '%s'\n", name);
     return 2;

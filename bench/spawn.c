@@ -6,9 +6,10 @@
  *
  * One line per environment:
  *     NAME wall_min wall_median cpu_min cpu_median minor_faults max_rss_kb value_min value_median
+ *         second_median third_median
  * Times in microseconds; cpu is user + system of the program and of every child it waited for, from
- * wait4; faults and memory are medians; the value is the number that the program prints first, 0 if
- * it prints none.
+ * wait4; faults and memory are medians; the value is the number that the program prints first,
+ * second and third are those behind it; 0 if it prints none.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -24,7 +25,7 @@
 extern char **environ;
 
 enum { MAX_VARIANTS = 8, MAX_ENV = 512 };
-enum { WALL, CPU, FAULTS, RSS, VALUE, MEASURES };
+enum { WALL, CPU, FAULTS, RSS, VALUE, SECOND, THIRD, MEASURES };
 
 struct variant {
     const char *name;
@@ -53,7 +54,7 @@ static double now_us(void) {
 static double time_us(struct timeval t) { return (double)t.tv_sec * 1e6 + (double)t.tv_usec; }
 
 /* Reads all that the program prints: one that fills its pipe would hang. */
-static double read_value(int fd) {
+static void read_values(int fd, double *ret, int n_values) {
     char buf[256], rest[4096];
     size_t n = 0;
     ssize_t got;
@@ -62,7 +63,9 @@ static double read_value(int fd) {
         if (n < sizeof buf - 1)
             n += (size_t)got;
     buf[n] = '\0';
-    return atof(buf);
+    char *at = buf;
+    for (int i = 0; i < n_values; i++)
+        ret[i] = strtod(at, &at);
 }
 
 static void run_once(const struct bench *b, struct variant *v, int run) {
@@ -81,7 +84,8 @@ static void run_once(const struct bench *b, struct variant *v, int run) {
     if (posix_spawnp(&pid, b->argv[0], &actions, NULL, b->argv, v->env) != 0)
         die(b->argv[0]);
     close(out[1]);
-    double value = read_value(out[0]);
+    double values[MEASURES - VALUE];
+    read_values(out[0], values, MEASURES - VALUE);
     if (wait4(pid, &status, 0, &ru) < 0)
         die("wait4");
     double wall = now_us() - begin;
@@ -98,7 +102,8 @@ static void run_once(const struct bench *b, struct variant *v, int run) {
     v->runs[CPU][run] = time_us(ru.ru_utime) + time_us(ru.ru_stime);
     v->runs[FAULTS][run] = (double)ru.ru_minflt;
     v->runs[RSS][run] = (double)ru.ru_maxrss;
-    v->runs[VALUE][run] = value;
+    for (int i = VALUE; i < MEASURES; i++)
+        v->runs[i][run] = values[i - VALUE];
 }
 
 static void variant_add(struct bench *b, char *words) {
@@ -125,9 +130,10 @@ static void print(const struct bench *b, struct variant *v) {
     for (int i = 0; i < MEASURES; i++)
         qsort(v->runs[i], (size_t)b->n_runs, sizeof(double), ascending);
     int mid = b->n_runs / 2;
-    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f\n", v->name, v->runs[WALL][0],
+    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f %.4f %.4f\n", v->name, v->runs[WALL][0],
            v->runs[WALL][mid], v->runs[CPU][0], v->runs[CPU][mid], v->runs[FAULTS][mid],
-           v->runs[RSS][mid], v->runs[VALUE][0], v->runs[VALUE][mid]);
+           v->runs[RSS][mid], v->runs[VALUE][0], v->runs[VALUE][mid], v->runs[SECOND][mid],
+           v->runs[THIRD][mid]);
 }
 
 static void pin(int cpu) {
