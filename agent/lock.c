@@ -1,8 +1,10 @@
 /*
- * ANYWHERE. Why a count for the whole process in front of the table: an unlock must cost one load
- * while nobody waits. The order of things makes it safe to look at without a lock: a waiter counts
- * itself before it blocks, and a holder that did not see it yet lets go of the lock at once. What
- * is missed then is the time between the two, which ends up as wake-up latency.
+ * ANYWHERE. Why a flag for the whole process in front of the table: an unlock must cost one load
+ * while nobody waits, ever. Behind it a mutex's own word, or the number of waiters in a bucket of
+ * the table, says whether somebody waits now. The order of things makes these safe to look at
+ * without a lock: a waiter is noted before it blocks, and a holder that did not see it yet lets go
+ * of the lock at once. What is missed then is the time between the two, which ends up as wake-up
+ * latency.
  */
 #include "agent/lock.h"
 
@@ -76,10 +78,15 @@ static void slot_show(struct lock_wait *w) {
     lock_slot_set(&w->thread->waits, &w->info);
 }
 
+static void flag(enum lock_family f) {
+    if (!atomic_load_explicit(&hot_lock.waited[f], memory_order_relaxed))
+        atomic_store(&hot_lock.waited[f], true);
+}
+
 static void enter(struct lock_wait *w, enum lock_kind kind, const void *object, int32_t owner) {
     w->epoch = atomic_load_explicit(&locks.epoch, memory_order_relaxed);
     w->from_ns = clock_ns();
-    atomic_fetch_add(&hot_lock.waiting[lock_families[kind]], 1);
+    flag(lock_families[kind]);
     w->tabled = table_enter(w, kind, object);
     w->info = (struct lock_wait_info){
         .object = (uintptr_t)object,
@@ -143,7 +150,6 @@ static void end_cond(struct lock_wait *w, int how, uint64_t now) {
         uint64_t rest =
             waiters_leave(atomic_load(&locks.waiters), w->mutex, at, &now, true, &others);
         add(&locks.totals[LOCK_MUTEX].wakeup_ns, others);
-        atomic_fetch_sub(&hot_lock.waiting[FAMILY_MUTEX], 1);
         behind = between(at, now) > rest ? between(at, now) : 0;
         if (behind) {
             account(LOCK_MUTEX, LOCK_DONE, behind, rest);
@@ -159,7 +165,6 @@ static void end_cond(struct lock_wait *w, int how, uint64_t now) {
 
 static void leave(struct lock_wait *w, int how, uint64_t now) {
     enum lock_kind kind = (enum lock_kind)w->info.kind;
-    atomic_fetch_sub(&hot_lock.waiting[lock_families[kind]], 1);
     if (w->thread && w->thread == self.thread)
         lock_slot_set(&w->thread->waits, &w->outer);
     lock_wake_up(w, how, now);
@@ -210,8 +215,8 @@ void lock_signal(const void *cond, bool all) {
     if (!s || self.busy || !conds_maybe(s, cond))
         return;
     self_enter();
-    uint32_t n = conds_signal(s, atomic_load(&locks.waiters), cond, clock_ns(), all);
-    atomic_fetch_add(&hot_lock.waiting[FAMILY_MUTEX], n);
+    if (conds_signal(s, atomic_load(&locks.waiters), cond, clock_ns(), all))
+        flag(FAMILY_MUTEX);
     self_leave();
 }
 
@@ -226,7 +231,7 @@ void lock_start(void) {
     __atomic_store_n(&hot_lock.alone, &__libc_single_threaded, __ATOMIC_RELAXED);
 }
 
-/* Waits under way end as they would have: their counts go down again. */
+/* Waits under way end as they would have. */
 void lock_stop(void) {
     if (!lock_on())
         __atomic_store_n(&hot_lock.alone, &never_alone_again, __ATOMIC_RELAXED);
@@ -237,6 +242,6 @@ void lock_reset(void) {
     atomic_store(&locks.waiters, NULL);
     atomic_store(&locks.conds, NULL);
     lock_wake_reset();
-    memset(hot_lock.waiting, 0, sizeof hot_lock.waiting);
+    memset(hot_lock.waited, 0, sizeof hot_lock.waited);
     memset(locks.totals, 0, sizeof locks.totals);
 }

@@ -2,8 +2,8 @@
 /* ANYWHERE. What one can wait for, by the word in the label `kind`, and how a wait ended, by the
  * word in the label `state`. */
 
-/* LOCK_KIND(identifier, word, family): waits of a family are counted together, so that the doors
- * that let go look at one number each (hot_lock.h). */
+/* LOCK_KIND(identifier, word, family): waits of a family raise one flag, so that the doors that
+ * let go look at one byte each (hot_lock.h). */
 #define LOCK_KINDS(LOCK_KIND)                       \
     LOCK_KIND(MUTEX, "mutex", MUTEX)                \
     LOCK_KIND(RWLOCK_READ, "rwlock-read", RWLOCK)   \

@@ -65,7 +65,7 @@ static bool stays_locked(const pthread_mutex_t *m) {
 }
 
 static bool release(struct lock_charge *c, const pthread_mutex_t *m) {
-    return mutex_has_sleepers(m) && !stays_locked(m) && lock_release(c, LOCK_MUTEX, m);
+    return !stays_locked(m) && lock_release(c, LOCK_MUTEX, m);
 }
 
 /* After the real unlock the mutex may be gone. */
@@ -79,7 +79,7 @@ static COLD int unlock_slow(pthread_mutex_t *m) {
 }
 
 int pthread_mutex_unlock(pthread_mutex_t *m) {
-    if (hot_lock_waited_for(FAMILY_MUTEX))
+    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_has_sleepers(m))
         return unlock_slow(m);
     return real.pthread_mutex_unlock(m);
 }
@@ -120,7 +120,7 @@ static COLD int mtx_unlock_slow(mtx_t *m) {
 }
 
 int mtx_unlock(mtx_t *m) {
-    if (hot_lock_waited_for(FAMILY_MUTEX))
+    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_has_sleepers((pthread_mutex_t *)m))
         return mtx_unlock_slow(m);
     return real.mtx_unlock(m);
 }
