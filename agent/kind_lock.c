@@ -18,6 +18,7 @@
 #include "agent/lock_graph.h"
 #include "agent/lock_name.h"
 #include "agent/lock_tag.h"
+#include "agent/lock_total.h"
 #include "common/clock.h"
 
 enum { VALUE_COUNT, VALUE_DELAY, LABELS = 3 };
@@ -122,20 +123,10 @@ static void freeze_one(struct row *r, void *arg) {
 
 /* Of what has a holder: the sums that must agree. */
 static void comment_totals(struct freeze *f) {
-    uint64_t waited = 0, charged = 0, wakeup = 0, abandoned = 0;
-    for (unsigned k = 0; k < LOCK_KIND_COUNT; k++) {
-        struct lock_totals *t = &locks.totals[k];
-        if (lock_families[k] >= FAMILY_COND)
-            continue;
-        waited += atomic_load(&t->waited_ns);
-        charged += atomic_load(&t->charged_ns);
-        wakeup += atomic_load(&t->wakeup_ns);
-        abandoned += atomic_load(&t->abandoned_ns);
-    }
-    snapshot_comment_count(&f->snapshot, "lock_waited_ns", waited);
-    snapshot_comment_count(&f->snapshot, "lock_charged_ns", charged);
-    snapshot_comment_count(&f->snapshot, "lock_wakeup_ns", wakeup);
-    snapshot_comment_count(&f->snapshot, "lock_abandoned_ns", abandoned);
+    snapshot_comment_count(&f->snapshot, "lock_waited_ns", lock_total_sum(TOTAL_WAITED));
+    snapshot_comment_count(&f->snapshot, "lock_charged_ns", lock_total_sum(TOTAL_CHARGED));
+    snapshot_comment_count(&f->snapshot, "lock_wakeup_ns", lock_total_sum(TOTAL_WAKEUP));
+    snapshot_comment_count(&f->snapshot, "lock_abandoned_ns", lock_total_sum(TOTAL_ABANDONED));
 }
 
 static void freeze_profile(struct freeze *f, struct profile *p, struct grid_pace *pace) {

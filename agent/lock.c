@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/kind_lock.h"
+#include "agent/lock_total.h"
 #include "agent/lock_wake.h"
 #include "common/clock.h"
 
@@ -29,10 +30,6 @@ const char *const lock_kind_words[LOCK_KIND_COUNT] = {LOCK_KINDS(LOCK_KIND)};
 const enum lock_family lock_families[LOCK_KIND_COUNT] = {LOCK_KINDS(LOCK_KIND)};
 #undef LOCK_KIND
 const char *const lock_state_words[LOCK_STATE_COUNT] = {"done", "timeout", "waiting"};
-
-static void add(atomic_uint_fast64_t *to, uint64_t n) {
-    atomic_fetch_add_explicit(to, n, memory_order_relaxed);
-}
 
 static struct waiters *waiters_get(void) {
     struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
@@ -117,10 +114,10 @@ static uint64_t between(uint64_t from, uint64_t to) { return to > from ? to - fr
 
 /* rest: what nobody was charged for, of this wait or of others. */
 static void account(enum lock_kind kind, int how, uint64_t waited, uint64_t rest) {
-    struct lock_totals *t = &locks.totals[kind];
-    add(&t->waits, 1);
-    add(&t->waited_ns, waited);
-    add(how == LOCK_DONE ? &t->wakeup_ns : &t->abandoned_ns, rest);
+    if (!has_holder(kind))
+        return;
+    lock_total_add(TOTAL_WAITED, waited);
+    lock_total_add(how == LOCK_DONE ? TOTAL_WAKEUP : TOTAL_ABANDONED, rest);
 }
 
 static void end_plain(struct lock_wait *w, enum lock_kind kind, int how, uint64_t now) {
@@ -149,7 +146,7 @@ static void end_cond(struct lock_wait *w, int how, uint64_t now) {
         uint64_t others = 0;
         uint64_t rest =
             waiters_leave(atomic_load(&locks.waiters), w->mutex, at, &now, true, &others);
-        add(&locks.totals[LOCK_MUTEX].wakeup_ns, others);
+        lock_total_add(TOTAL_WAKEUP, others);
         behind = between(at, now) > rest ? between(at, now) : 0;
         if (behind) {
             account(LOCK_MUTEX, LOCK_DONE, behind, rest);
@@ -201,10 +198,8 @@ bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object
     *c = (struct lock_charge){kind, object, {0}};
     if (charged && kind == LOCK_FUTEX && lock_wake_charge(object, now, charged))
         charged = 0;
-    if (charged) {
-        add(&locks.totals[kind].releases, 1);
-        add(&locks.totals[kind].charged_ns, charged);
-    }
+    if (charged)
+        lock_total_add(TOTAL_CHARGED, charged);
     bool due = charged && kind_lock_due(&c->hit, charged);
     self_leave();
     return due;
@@ -243,5 +238,5 @@ void lock_reset(void) {
     atomic_store(&locks.conds, NULL);
     lock_wake_reset();
     memset(hot_lock.waited, 0, sizeof hot_lock.waited);
-    memset(locks.totals, 0, sizeof locks.totals);
+    lock_total_reset();
 }

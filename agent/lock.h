@@ -32,21 +32,12 @@
 
 struct thread;
 
-/* What waiting cost, over the life of the process: waited = charged + wakeup + abandoned. */
-struct lock_totals {
-    atomic_uint_fast64_t waits, waited_ns;
-    atomic_uint_fast64_t releases, charged_ns; /* to who held it */
-    atomic_uint_fast64_t wakeup_ns;            /* between a release and the waiter's return */
-    atomic_uint_fast64_t abandoned_ns;         /* of waits that ended without the lock */
-};
-
 struct locks {
     atomic_bool mutex_on, block_on;
     atomic_uint epoch; /* grows in each fork child: waits begun before it are not ours to end */
     struct waiters *_Atomic waiters; /* made with the first wait */
     struct conds *_Atomic conds;
     struct grid_pace mutex_pace, block_pace;
-    struct lock_totals totals[LOCK_KIND_COUNT];
 };
 
 extern struct locks locks;

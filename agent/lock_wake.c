@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/kind_lock.h"
 #include "agent/lock.h"
+#include "agent/lock_total.h"
 #include "agent/parked.h"
 
 static struct { struct parked *_Atomic table; } lock_wake;
@@ -40,29 +41,22 @@ void lock_wake_up(const struct lock_wait *w, int how, uint64_t now) {
         parked_leave(w->thread, now, how == LOCK_DONE);
 }
 
-static void add(atomic_uint_fast64_t *to, uint64_t n) {
-    atomic_fetch_add_explicit(to, n, memory_order_relaxed);
-}
-
 /* To whom the past says; of what remains the running thread is the holder. */
 static void charge_past(const struct blame *past, uint64_t from, uint64_t to) {
-    struct lock_totals *t = &locks.totals[LOCK_FUTEX];
     struct blame_piece part;
     for (unsigned i = blame_first(past, from); i < past->n; i++) {
         if (!blame_cut(&past->at[i], from, to, &part))
             continue;
         uint64_t ns = part.to - part.from;
-        add(part.on.nobody ? &t->wakeup_ns : &t->charged_ns, ns);
+        lock_total_add(part.on.nobody ? TOTAL_WAKEUP : TOTAL_CHARGED, ns);
         if (part.on.row)
             kind_lock_held_also(part.on.row, (uint64_t)((double)ns * part.on.weight + 0.5));
     }
 }
 
 static struct blamed charge_own(const void *word, uint64_t ns) {
-    struct lock_totals *t = &locks.totals[LOCK_FUTEX];
     struct grid_hit hit;
-    add(&t->releases, 1);
-    add(&t->charged_ns, ns);
+    lock_total_add(TOTAL_CHARGED, ns);
     if (!ns || !kind_lock_due(&hit, ns))
         return (struct blamed){0};
     struct row *row = kind_lock_held(LOCK_FUTEX, word, &hit);

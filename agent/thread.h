@@ -13,6 +13,7 @@
 
 #include "agent/grid.h"
 #include "agent/lock_slot.h"
+#include "agent/lock_total.h"
 #include "agent/parked.h"
 #include "agent/table.h"
 #include "common/rng.h"
@@ -35,6 +36,7 @@ struct thread {
     struct row *_Atomic last;        /* row of the latest CPU sample */
     struct lock_slot waits;          /* what it waits for */
     struct grid held, waited;        /* its samples of the mutex and the block profile */
+    struct lock_totals lock_totals;  /* of all threads that had this slot */
     struct parker parker;            /* its waits on a futex word of its own */
     struct thread *next_free;
 };
