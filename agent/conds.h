@@ -31,7 +31,7 @@ struct conds_entry {
 
 struct conds {
     struct conds_bucket {
-        atomic_uint spin;
+        _Alignas(ARENA_LINE) atomic_uint spin;
         atomic_uint n; /* waiters in all entries */
         struct conds_entry at[CONDS_WAYS];
     } buckets[CONDS_BUCKETS];

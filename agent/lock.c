@@ -35,7 +35,7 @@ static struct waiters *waiters_get(void) {
     struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
     if (w)
         return w;
-    struct waiters *fresh = arena_alloc(&agent.arena, sizeof *fresh);
+    struct waiters *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
     if (!fresh || atomic_compare_exchange_strong(&locks.waiters, &w, fresh))
         return fresh;
     return w;
@@ -45,7 +45,7 @@ static struct conds *conds_get(void) {
     struct conds *c = atomic_load_explicit(&locks.conds, memory_order_acquire);
     if (c)
         return c;
-    struct conds *fresh = arena_alloc(&agent.arena, sizeof *fresh);
+    struct conds *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
     if (!fresh || atomic_compare_exchange_strong(&locks.conds, &c, fresh))
         return fresh;
     return c;

@@ -18,7 +18,7 @@ static struct parked *table_get(void) {
     struct parked *p = atomic_load_explicit(&lock_wake.table, memory_order_acquire);
     if (p)
         return p;
-    struct parked *fresh = arena_alloc(&agent.arena, sizeof *fresh);
+    struct parked *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
     if (!fresh || atomic_compare_exchange_strong(&lock_wake.table, &p, fresh))
         return fresh;
     return p;

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "agent/blame.h"
+#include "common/arena.h"
 
 struct thread;
 
@@ -40,7 +41,7 @@ struct parked_entry {
 
 struct parked {
     struct parked_bucket {
-        atomic_uint spin;
+        _Alignas(ARENA_LINE) atomic_uint spin;
         unsigned next; /* to make room */
         struct parked_entry at[PARKED_WAYS];
     } buckets[PARKED_BUCKETS];

@@ -27,7 +27,7 @@ static struct thread *slot_take(struct threads *s) {
         return NULL;
     struct thread *c = atomic_load_explicit(&s->chunks[chunk], memory_order_relaxed);
     if (!c) {
-        c = arena_alloc(&agent.arena, THREADS_PER_CHUNK * sizeof *c);
+        c = arena_alloc_lines(&agent.arena, THREADS_PER_CHUNK * sizeof *c);
         if (!c)
             return NULL;
         atomic_store_explicit(&s->chunks[chunk], c, memory_order_release);

@@ -16,17 +16,18 @@
 #include "agent/lock_total.h"
 #include "agent/parked.h"
 #include "agent/table.h"
+#include "common/arena.h"
 #include "common/rng.h"
 
 struct thread {
-    _Atomic(pid_t) tid; /* 0: the slot is free */
-    uint32_t index;     /* its place in the registry, for ever */
-    bool adopted;       /* found in /proc, not seen being born: its TLS may be anybody's */
-    atomic_int timer;   /* kernel timer id, -1: none */
-    struct self *self;  /* its TLS; NULL when adopted. Under the lock */
-    uint64_t handle;    /* its pthread_t, 0 unknown */
-    uint64_t start;     /* address of the function the thread began in, 0 unknown */
-    uint64_t stack_hi;  /* end of its stack, 0 unknown */
+    _Alignas(ARENA_LINE) _Atomic(pid_t) tid; /* 0: the slot is free */
+    uint32_t index;                          /* its place in the registry, for ever */
+    bool adopted;      /* found in /proc, not seen being born: its TLS may be anybody's */
+    atomic_int timer;  /* kernel timer id, -1: none */
+    struct self *self; /* its TLS; NULL when adopted. Under the lock */
+    uint64_t handle;   /* its pthread_t, 0 unknown */
+    uint64_t start;    /* address of the function the thread began in, 0 unknown */
+    uint64_t stack_hi; /* end of its stack, 0 unknown */
     atomic_uint_fast64_t stack_lo; /* from here to stack_hi every page was found readable */
     struct rng rng;
     unsigned samples;                /* of its CPU time; only its own handler counts */

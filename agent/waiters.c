@@ -33,6 +33,12 @@ static struct waiters_entry *entry_make(struct waiters_bucket *b, const void *lo
     return e;
 }
 
+/* Under the spin: who writes it is alone. */
+static void count(struct waiters_bucket *b, uint32_t n) {
+    atomic_store_explicit(&b->n, atomic_load_explicit(&b->n, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
 static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 static bool enter(struct waiters *w, const void *lock, uint32_t n, uint64_t *inout_from) {
@@ -45,7 +51,7 @@ static bool enter(struct waiters *w, const void *lock, uint32_t n, uint64_t *ino
         e->newest = later(e->newest, *inout_from);
         e->sum_from += n * *inout_from;
         e->n += n;
-        atomic_fetch_add(&b->n, n);
+        count(b, n);
     }
     spin_unlock(&b->spin);
     return e != NULL;
@@ -99,7 +105,7 @@ uint64_t waiters_leave(struct waiters *w, const void *lock, uint64_t from, uint6
             *e = (struct waiters_entry){0};
         else if (granted)
             *inout_latency += begin_anew(e, *inout_now);
-        atomic_fetch_sub(&b->n, 1);
+        count(b, (uint32_t)-1);
     }
     spin_unlock(&b->spin);
     return rest;

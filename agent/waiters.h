@@ -23,6 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/arena.h"
+
 enum { WAITERS_BUCKETS = 512, WAITERS_WAYS = 4 };
 
 struct waiters_entry {
@@ -34,7 +36,7 @@ struct waiters_entry {
 };
 
 struct waiters_bucket {
-    atomic_uint spin;
+    _Alignas(ARENA_LINE) atomic_uint spin;
     atomic_uint n; /* waiters in all entries: zero is answered without the spin */
     struct waiters_entry at[WAITERS_WAYS];
 };

@@ -87,6 +87,11 @@ void *arena_alloc(struct arena *a, size_t n) {
     }
 }
 
+void *arena_alloc_lines(struct arena *a, size_t n) {
+    char *p = arena_alloc(a, n + ARENA_LINE - ALIGN);
+    return p ? p + (-(uintptr_t)p & (ARENA_LINE - 1)) : NULL;
+}
+
 void arena_reset(struct arena *a) {
     struct arena_chunk *c = atomic_exchange_explicit(&a->chunk, NULL, memory_order_acq_rel);
     while (c) {

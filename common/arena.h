@@ -20,6 +20,9 @@ struct arena {
 
 /* Zeroed memory aligned to 16 bytes, or NULL when the bound or the kernel says no. */
 void *arena_alloc(struct arena *a, size_t n);
+/* The same, beginning with a cache line: for what several threads write. */
+enum { ARENA_LINE = 64 };
+void *arena_alloc_lines(struct arena *a, size_t n);
 /* A zeroed mapping of its own under the same bound, which can be given back; a forked child keeps
  * its contents. n is a multiple of the page size. NULL as above. */
 void *arena_map(struct arena *a, size_t n);
