@@ -189,10 +189,17 @@ int lock_how(int err) {
     }
 }
 
+/* A mutex has said itself that it is waited for. To read the bucket first and to write it then
+ * would bring its cache line twice, while the others wait. */
+static bool waited_for(struct waiters *w, enum lock_kind kind, const void *object) {
+    return w && (kind == LOCK_MUTEX || waiters_maybe(w, object));
+}
+
 bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object) {
     struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
-    if (!w || self.busy || !waiters_maybe(w, object))
+    if (self.busy || !waited_for(w, kind, object))
         return false;
+    waiters_fetch(w, object);
     self_enter();
     uint64_t now = clock_ns(), charged = waiters_release(w, object, now);
     *c = (struct lock_charge){kind, object, {0}};

@@ -14,6 +14,10 @@ static struct waiters_bucket *bucket_of(struct waiters *w, const void *lock) {
     return &w->buckets[hash_mix((uintptr_t)lock) % WAITERS_BUCKETS];
 }
 
+void waiters_fetch(struct waiters *w, const void *lock) {
+    __builtin_prefetch(bucket_of(w, lock), 1);
+}
+
 bool waiters_maybe(struct waiters *w, const void *lock) {
     return atomic_load_explicit(&bucket_of(w, lock)->n, memory_order_relaxed) != 0;
 }

@@ -47,6 +47,8 @@ struct waiters {
 
 /* False: nobody waits for the lock. One load. */
 bool waiters_maybe(struct waiters *w, const void *lock);
+/* The lock is about to be let go of: its cache line can come while the clock is read. */
+void waiters_fetch(struct waiters *w, const void *lock);
 /* A waiter arrives. *ret_from becomes the time that it counts from (now, or a little later). False:
  * no room, this wait is not accounted for. */
 bool waiters_enter(struct waiters *w, const void *lock, uint64_t now, uint64_t *ret_from);
