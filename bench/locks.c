@@ -145,7 +145,7 @@ static const struct {
     {"pair", nothing, pair, 1000000, false},
     {"pair_mt", second_thread, pair, 1000000, false},
     {"read", second_thread, read_pair, 1000000, false},
-    {"ping_pong", nothing, ping_pong, 2000, true},
+    {"ping_pong", nothing, ping_pong, 1000, true},
     {"contended", contenders, contended, 100000, true},
 };
 

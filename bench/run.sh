@@ -223,22 +223,23 @@ bench_locks() {
     lock_row "read lock+unlock, two threads" read -
 }
 
-# met_row WHAT NAME THREADS LIMIT: where threads meet; LIMIT of the wall time's ratio. Medians: the best run is one
-# in which the threads happened to take turns well.
+# met_row WHAT NAME THREADS LIMIT: where threads meet; LIMIT of the wall time's ratio. Medians of the runs and of their ratios
+# in each turn: the best run is one in which the threads happened to take turns well.
 met_row() {
     "$spawn" -n "$runs" -d "$dir/out" base "pass:LD_PRELOAD=$build/bench/libpassthrough_locks.so" "agent:$agent" \
         "off:$agent;CPROF=off" -- "$build/bench/locks" "$2" "$3" >"$dir/last"
     rm -f "$dir"/out/*
-    met_column "$1, wall" ns 9 "$4"
-    met_column "$1, CPU" ns 10 -
+    met_column "$1, wall" ns 9 12 "$4"
+    met_column "$1, CPU" ns 10 13 -
     row "$1, sleeps" "/1000" "$(get base 11)" "$(get agent 11)" "$(get off 11)" - "bare $(get pass 11)" - -
 }
 
-# met_column WHAT UNIT COLUMN LIMIT
+# met_column WHAT UNIT COLUMN RATIO LIMIT
 met_column() {
-    b=$(get base "$3") a=$(get agent "$3") p=$(get pass "$3") met=- limit=-
-    if [ "$4" != - ]; then limit="<= x$4" met=$(verdict "$a / $b" "$4"); fi
-    row "$1" "$2" "$b" "$a" "$(get off "$3")" - "x $(calc "$a / $b" %.3f), bare $(calc "$p / $b" %.3f)" "$limit" "$met"
+    r=$(get agent "$4") met=- limit=-
+    if [ "$5" != - ]; then limit="<= x$5" met=$(verdict "$r" "$5"); fi
+    row "$1" "$2" "$(get base "$3")" "$(get agent "$3")" "$(get off "$3")" - \
+        "x $(calc "$r" %.3f), bare $(calc "$(get pass "$4")" %.3f)" "$limit" "$met"
 }
 
 bench_contended() {
@@ -280,7 +281,7 @@ awk -F'|' 'BEGIN {
     printf f, "what", "unit", "base", "agent", "CPROF=off", "libprofiler", "agent to base", "budget", "verdict"
 } { printf f, $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$table"
 cat <<END
-Load at the end: $(cut -d' ' -f1-3 /proc/loadavg). Minimum of N interleaved runs (memory, page faults and contended locks: median; N = 7 to 9, 31 for contended locks, 500 for start-up, fewer with --short).
+Load at the end: $(cut -d' ' -f1-3 /proc/loadavg). Minimum of N interleaved runs (memory, page faults and contended locks: median; N = 7 to 9, 41 for contended locks, 500 for start-up, fewer with --short).
 Behind a slash: of the medians. "unclear": the two disagree, the machine was too busy to tell.
 In the rows that begin with "...", base is the thing named. libprofiler is gperftools' at 100 Hz.
 END

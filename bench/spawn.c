@@ -6,10 +6,12 @@
  *
  * One line per environment:
  *     NAME wall_min wall_median cpu_min cpu_median minor_faults max_rss_kb value_min value_median
- *         second_median third_median
+ *         second_median third_median value_ratio second_ratio
  * Times in microseconds; cpu is user + system of the program and of every child it waited for, from
  * wait4; faults and memory are medians; the value is the number that the program prints first,
- * second and third are those behind it; 0 if it prints none.
+ * second and third are those behind it; 0 if it prints none. A ratio is the median of each run's to
+ * that of the first environment in the same turn, for a machine that changes its speed between the
+ * turns.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -24,7 +26,7 @@
 
 extern char **environ;
 
-enum { MAX_VARIANTS = 8, MAX_ENV = 512 };
+enum { MAX_VARIANTS = 8, MAX_ENV = 512, MAX_RUNS = 1000 };
 enum { WALL, CPU, FAULTS, RSS, VALUE, SECOND, THIRD, MEASURES };
 
 struct variant {
@@ -126,14 +128,22 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void print(const struct bench *b, struct variant *v) {
+static double ratio(const struct bench *b, const struct variant *v, int measure) {
+    double r[MAX_RUNS];
+    for (int i = 0; i < b->n_runs; i++)
+        r[i] = v->runs[measure][i] / b->variants[0].runs[measure][i];
+    qsort(r, (size_t)b->n_runs, sizeof(double), ascending);
+    return r[b->n_runs / 2];
+}
+
+static void print(const struct bench *b, const struct variant *v, double value, double second) {
     for (int i = 0; i < MEASURES; i++)
         qsort(v->runs[i], (size_t)b->n_runs, sizeof(double), ascending);
     int mid = b->n_runs / 2;
-    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f %.4f %.4f\n", v->name, v->runs[WALL][0],
-           v->runs[WALL][mid], v->runs[CPU][0], v->runs[CPU][mid], v->runs[FAULTS][mid],
-           v->runs[RSS][mid], v->runs[VALUE][0], v->runs[VALUE][mid], v->runs[SECOND][mid],
-           v->runs[THIRD][mid]);
+    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f %.4f %.4f %.4f %.4f\n", v->name,
+           v->runs[WALL][0], v->runs[WALL][mid], v->runs[CPU][0], v->runs[CPU][mid],
+           v->runs[FAULTS][mid], v->runs[RSS][mid], v->runs[VALUE][0], v->runs[VALUE][mid],
+           v->runs[SECOND][mid], v->runs[THIRD][mid], value, second);
 }
 
 static void pin(int cpu) {
@@ -160,7 +170,7 @@ int main(int argc, char **argv) {
          optind++)
         variant_add(&b, argv[optind]);
     b.argv = &argv[optind];
-    if (b.n_runs < 1 || b.n_variants == 0 || !b.argv[0] || !b.argv[1]) {
+    if (b.n_runs < 1 || b.n_runs > MAX_RUNS || b.n_variants == 0 || !b.argv[0] || !b.argv[1]) {
         fputs("usage: spawn [-n RUNS] [-c CPU] [-d FOLDER] NAME[:VARIABLE=VALUE[;...]]... -- "
               "PROGRAM [ARG...]\n",
               stderr);
@@ -170,7 +180,12 @@ int main(int argc, char **argv) {
     for (int run = -1; run < b.n_runs; run++) /* run -1 warms up and is not counted */
         for (int i = 0; i < b.n_variants; i++)
             run_once(&b, &b.variants[(i + run + 1) % b.n_variants], run);
+    double ratios[MAX_VARIANTS][2]; /* before print() puts the runs in order */
+    for (int i = 0; i < b.n_variants; i++) {
+        ratios[i][0] = ratio(&b, &b.variants[i], VALUE);
+        ratios[i][1] = ratio(&b, &b.variants[i], SECOND);
+    }
     for (int i = 0; i < b.n_variants; i++)
-        print(&b, &b.variants[i]);
+        print(&b, &b.variants[i], ratios[i][0], ratios[i][1]);
     return 0;
 }
