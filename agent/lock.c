@@ -189,6 +189,11 @@ int lock_how(int err) {
     }
 }
 
+bool lock_is_waited_for(const void *object) {
+    struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
+    return w && waiters_maybe(w, object);
+}
+
 /* A mutex has said itself that it is waited for. To read the bucket first and to write it then
  * would bring its cache line twice, while the others wait. */
 static bool waited_for(struct waiters *w, enum lock_kind kind, const void *object) {

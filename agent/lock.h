@@ -81,6 +81,8 @@ struct lock_charge {
     struct grid_hit hit;
 };
 
+/* Somebody waits for it, or for a neighbour in the table. A mutex asks it of its own word first. */
+bool lock_is_waited_for(const void *object);
 /* In front of letting go. True: it is a sample, for lock_charge() afterwards. */
 bool lock_release(struct lock_charge *c, enum lock_kind kind, const void *object);
 /* After it: the caller's stack is what the others waited for. */

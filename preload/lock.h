@@ -72,7 +72,8 @@ static inline int32_t mutex_owner(const pthread_mutex_t *m) {
  * The word says whether anybody sleeps on the mutex. If not, who waits was woken and is on its way,
  * and this unlock delays nobody: no clock is read. A thread that takes and gives the lock a million
  * times while a woken one waits for a processor would otherwise pay for it each time. Waiters of an
- * adaptive mutex spin at first and leave no mark.
+ * adaptive mutex spin at first and leave no mark, and the word of one with a priority ceiling says
+ * more: there the table is asked.
  */
 enum { MUTEX_ADAPTIVE = 3, MUTEX_ROBUST = 16, MUTEX_INHERIT = 32 };
 static inline bool mutex_has_sleepers(const pthread_mutex_t *m) {
@@ -80,5 +81,7 @@ static inline bool mutex_has_sleepers(const pthread_mutex_t *m) {
     int kind = m->__data.__kind;
     if (kind & (MUTEX_ROBUST | MUTEX_INHERIT))
         return word >> 31;
-    return word != 1 || (kind & 3) == MUTEX_ADAPTIVE;
+    if (word == 1 && (kind & 3) != MUTEX_ADAPTIVE)
+        return false;
+    return word == 2 || lock_is_waited_for(m);
 }
