@@ -22,11 +22,10 @@ static bool is_robust(const pthread_mutex_t *m) { return m->__data.__kind & MUTE
 
 /* Free, by its word: a look, where others try. */
 static COLD int lock_robust(pthread_mutex_t *m) {
-    bool is_free = __atomic_load_n(&m->__data.__lock, __ATOMIC_RELAXED) == 0;
-    return is_free ? real.pthread_mutex_lock(m) : lock_slow(m);
+    return mutex_word(m) == 0 ? real.pthread_mutex_lock(m) : lock_slow(m);
 }
 
-int pthread_mutex_lock(pthread_mutex_t *m) {
+ONE_LINE int pthread_mutex_lock(pthread_mutex_t *m) {
     if (hot_lock_alone())
         return real.pthread_mutex_lock(m);
     if (__builtin_expect(is_robust(m), 0))
@@ -65,7 +64,7 @@ static bool stays_locked(const pthread_mutex_t *m) {
 }
 
 static bool release(struct lock_charge *c, const pthread_mutex_t *m) {
-    return !stays_locked(m) && lock_release(c, LOCK_MUTEX, m);
+    return mutex_has_sleepers(m) && !stays_locked(m) && lock_release(c, LOCK_MUTEX, m);
 }
 
 /* After the real unlock the mutex may be gone. */
@@ -78,8 +77,8 @@ static COLD int unlock_slow(pthread_mutex_t *m) {
     return r;
 }
 
-int pthread_mutex_unlock(pthread_mutex_t *m) {
-    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_has_sleepers(m))
+ONE_LINE int pthread_mutex_unlock(pthread_mutex_t *m) {
+    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_may_have_sleepers(m))
         return unlock_slow(m);
     return real.pthread_mutex_unlock(m);
 }
@@ -120,7 +119,7 @@ static COLD int mtx_unlock_slow(mtx_t *m) {
 }
 
 int mtx_unlock(mtx_t *m) {
-    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_has_sleepers((pthread_mutex_t *)m))
+    if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_may_have_sleepers((pthread_mutex_t *)m))
         return mtx_unlock_slow(m);
     return real.mtx_unlock(m);
 }
