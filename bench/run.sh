@@ -281,7 +281,7 @@ awk -F'|' 'BEGIN {
     printf f, "what", "unit", "base", "agent", "CPROF=off", "libprofiler", "agent to base", "budget", "verdict"
 } { printf f, $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$table"
 cat <<END
-Load at the end: $(cut -d' ' -f1-3 /proc/loadavg). Minimum of N interleaved runs (memory, page faults and contended locks: median; N = 7 to 9, 41 for contended locks, 500 for start-up, fewer with --short).
+Load at the end: $(cut -d' ' -f1-3 /proc/loadavg). Minimum of N interleaved runs (memory, page faults and contended locks: median; N = 7 to 9, 31 for contended locks, 500 for start-up, fewer with --short).
 Behind a slash: of the medians. "unclear": the two disagree, the machine was too busy to tell.
 In the rows that begin with "...", base is the thing named. libprofiler is gperftools' at 100 Hz.
 END
