@@ -139,7 +139,7 @@ void agent_start(char *const *envp) {
     self.thread = thread_add(agent.pid, false, 0);
     signals_start(agent.options.signal, agent.options.exit == EXIT_TERM);
     atomic_store_explicit(&agent.state, AGENT_ON, memory_order_release);
-    threads_scan(thread_keep, thread_keep);
+    threads_scan(thread_keep);
     start_kinds();
     pthread_atfork(agent_fork_prepare, agent_fork_parent, agent_fork_child);
     self_leave();

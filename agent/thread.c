@@ -241,15 +241,26 @@ static void scan_one(pid_t tid, void *arg) {
         s->found(t);
 }
 
-void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *)) {
+void threads_scan(void (*fn)(struct thread *)) {
     struct scan s = {fn};
+    proc_each_thread(scan_one, &s);
+}
+
+/* Main stays in /proc until all have ended. */
+static bool has_ended(pid_t tid) {
+    return tid == agent.pid ? proc_thread_is_zombie(tid) : !proc_thread_exists(tid);
+}
+
+void threads_notice_ends(void (*gone)(struct thread *)) {
     unsigned at = 0;
-    for (struct thread *t; (t = thread_next(&at));)
-        if (t->adopted && !proc_thread_exists(atomic_load(&t->tid))) {
+    for (struct thread *t; (t = thread_next(&at));) {
+        pid_t tid = atomic_load(&t->tid);
+        /* Who ends in the ordinary way gives the slot back before the tid goes. */
+        if (tid && has_ended(tid) && atomic_load(&t->tid) == tid) {
             gone(t);
             thread_remove(t);
         }
-    proc_each_thread(scan_one, &s);
+    }
 }
 
 void threads_unwatch(void) {

@@ -87,9 +87,11 @@ const struct who *thread_who(struct thread *t);
 const struct who *thread_who_named(struct thread *t);
 /* Reads the names of live threads into their identities. */
 void threads_read_names(void);
-/* Registers threads that /proc/self/task shows and we do not know, calling fn for each; forgets
- * adopted ones that are gone, calling gone for each. */
-void threads_scan(void (*fn)(struct thread *), void (*gone)(struct thread *));
+/* Registers threads that /proc/self/task shows and we do not know, calling fn for each. */
+void threads_scan(void (*fn)(struct thread *));
+/* Forgets threads that ended without passing a door, calling gone for each: adopted ones, main by
+ * cancellation, others by a bare exit system call. One caller at a time. CALM. */
+void threads_notice_ends(void (*gone)(struct thread *));
 /* From now on the ends of threads go unseen: all but main count as adopted. CALM. */
 void threads_unwatch(void);
 /* Ends the countdown of every registered thread: its next allocation asks anew (agent/heap.h). */

@@ -27,26 +27,17 @@ static void block_signals(uint64_t *old) {
     sys_sigmask(SIG_SETMASK, &all, old);
 }
 
-/* Main may have ended by pthread_exit or cancellation without passing one of our doors. */
-static void notice_dead_main(void) {
-    struct thread *t = thread_find(agent.pid);
-    if (t && !t->adopted && proc_thread_is_zombie(agent.pid)) {
-        kinds_thread_end(t);
-        thread_remove(t);
-    }
-}
-
 /* Threads only appear while somebody runs: an idle host is looked at less and less often. */
 static void look_at_threads(struct round *r) {
     uint64_t cpu = sys_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     bool idle = cpu - r->cpu_ns < TICK_NS / 1000;
     r->cpu_ns = cpu;
     r->ticks = idle ? (r->ticks < MAX_TICKS ? 2 * r->ticks : MAX_TICKS) : 1;
-    notice_dead_main();
+    threads_notice_ends(kinds_thread_end);
     if (idle)
         return;
     modules_refresh(false);
-    threads_scan(kinds_thread_begin, kinds_thread_end);
+    threads_scan(kinds_thread_begin);
 }
 
 static uint64_t pause_ns(const struct round *r, uint64_t now) {

@@ -18,6 +18,11 @@ Test(threads, every_key_is_the_programs) {
     struct e2e r = e2e_same(FAST, "threads keys");
     e2e_done(&r);
 }
+/* The agent's thread would be the last one, deaf to SIGTERM, for ever. */
+Test(threads, the_agents_thread_ends_with_the_last_that_ends_by_a_system_call) {
+    struct e2e r = e2e_same(FAST, "threads bare");
+    e2e_done(&r);
+}
 /* Nothing is called there any more, however much was sampled before. */
 Test(threads, a_thread_that_ends_in_a_sandbox_is_not_killed) {
     struct e2e r = e2e_same("CPROF=cpu=1000hz,heap,mutex,block", "threads sandbox");

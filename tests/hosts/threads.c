@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <threads.h>
 
 /* constructor PATH: a library that waits for a thread in its constructor. */
@@ -35,6 +36,19 @@ static void destructor(int argc, char **argv) {
     CHECK(pthread_key_create(&burns, burn_at_end) == 0);
     CHECK(pthread_create(&t, NULL, sets, NULL) == 0);
     CHECK(pthread_join(t, NULL) == 0);
+}
+
+/* bare: main and its thread end, and nobody is told of the thread's end. */
+static void *ends_barely(void *unused) {
+    for (int64_t until = thread_ns() + 50000000; thread_ns() < until;)
+        ;
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+static void bare(int argc, char **argv) {
+    pthread_t t;
+    CHECK(pthread_create(&t, NULL, ends_barely, NULL) == 0);
+    pthread_exit(NULL);
 }
 
 static atomic_bool may_end;
@@ -148,6 +162,7 @@ int main(int argc, char **argv) {
     static const struct scenario list[] = {{"constructor", constructor},
                                            {"destructor", destructor},
                                            {"keys", keys},
+                                           {"bare", bare},
                                            {"sandbox", sandbox},
                                            {"sandboxes", sandboxes},
                                            {"requests", requests},
