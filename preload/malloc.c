@@ -160,19 +160,7 @@ static COLD bool free_due(void *p) {
     return true;
 }
 
-/*
- * libc's free waits for the header of a block that nobody has touched lately. The loads of the
- * doors keep that one out of what the processor looks ahead to while it waits for the block before;
- * asked for first, it is under way (a random one of a million blocks: 3 ns of 170). Allocators that
- * keep their headers elsewhere never look at that line, and fetching it would cost them 2 to 8.
- */
-static inline void fetch_header(const void *p) {
-    if (real.frees_by_header)
-        __builtin_prefetch((const char *)p - sizeof(size_t));
-}
-
 FAST void free(void *p) {
-    fetch_header(p);
     if (hot_free_due(p) && free_due(p))
         return;
     real.free(p);

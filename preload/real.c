@@ -264,7 +264,6 @@ static void one_provider(struct real *f) {
         REALS_MALLOC(REAL)
 #undef REAL
     };
-    f->frees_by_header = lives_in(info.dli_fbase, (void *)f->_exit);
     own.reallocarray = false;
     OR_MADE(calloc, made_calloc);
     OR_MADE(reallocarray, made_reallocarray);
@@ -417,13 +416,11 @@ void real_resolve(void) {
     REALS_ALL(REAL)
 #undef REAL
     found.owns_malloc = owns_malloc();
-    found.frees_by_header = false;
     if (found.owns_malloc)
         one_provider(&found);
     find_host_free(&found);
     make_operators(&found);
     __atomic_store_n(&real.owns_malloc, found.owns_malloc, __ATOMIC_RELAXED);
-    __atomic_store_n(&real.frees_by_header, found.frees_by_header, __ATOMIC_RELAXED);
     __atomic_store_n(&real.host_free, found.host_free, __ATOMIC_RELAXED);
 #define REAL(type, name, params, args, version) \
     __atomic_store_n(&real.name, found.name, __ATOMIC_RELAXED);

@@ -179,10 +179,7 @@
 /* The first cache line, of 64 bytes, has what malloc, realloc and free need. */
 struct real {
 #define REAL(type, name, params, args, version) type(*name) params;
-    REALS_VARIADIC(REAL)
-    bool frees_by_header; /* libc's allocator: free reads the word in front of the block */
-    REALS_FIXED(REAL)
-    REALS_BEHIND(REAL)
+    REALS_ALL(REAL)
 #undef REAL
     void (*host_free)(void *p); /* the free that the host calls: real.free, or one in front of us */
     bool owns_malloc; /* the host's malloc is our door: no program or preload defines one before us
