@@ -158,7 +158,7 @@ bench_start() {
     difference "start-up of true, page faults" "" 6 1 -
     difference "start-up of true, max RSS" KB 7 1 -
     [ -n "$llvm" ] || return 0
-    echo 'int main(void) { return 0; }' | gcc -x c - -o "$dir/large" -Wl,--no-as-needed "$llvm"
+    echo 'int main(void) { return 0; }' | gcc -x c - -x none -o "$dir/large" -Wl,--no-as-needed "$llvm"
     versus $(($1 / 10)) "$dir/large"
     difference "start-up with libLLVM, CPU" ms 4 1000 5
 }
