@@ -28,7 +28,9 @@
 #include "agent/unwind.h"
 #include "common/sys.h"
 
-enum { CAP = 256, ROUNDS = 2000, COLD_ROUNDS = 200, BEST_OF = 7 };
+/* Fewer rounds than there are walks between two looks at the maps (agent/rules.c): the best batch
+ * has none. */
+enum { CAP = 256, ROUNDS = 400, COLD_ROUNDS = 200, BEST_OF = 35 };
 
 static struct {
     unsigned depth;
@@ -158,8 +160,9 @@ LEVEL(0)
 LEVEL(1)
 LEVEL(2)
 LEVEL(3)
-LEVEL(4) LEVEL(5) LEVEL(6) LEVEL(7) static level_fn *const levels[8] = {
-    level_0, level_1, level_2, level_3, level_4, level_5, level_6, level_7};
+LEVEL(4)
+LEVEL(5) LEVEL(6) LEVEL(7) static level_fn *const levels[8] = {level_0, level_1, level_2, level_3,
+                                                               level_4, level_5, level_6, level_7};
 
 /* The segments of a library or a program, where the loader would put them and without what else it
  * does: where its code lies, or 0. */
