@@ -1,5 +1,5 @@
 # Sourced by bench/run.sh: how much of a program's CPU time is spent inside the library, by the kernel's own samples. A
-# share hardly depends on what else the machine does, so it can tell half a percent where ratios of whole runs scatter
+# share depends little on what else the machine does, so it can tell half a percent where ratios of whole runs scatter
 # by three. It counts waiting for a cache line that the program itself would have waited for a moment later, and
 # not what the library makes the kernel or the program's caches do.
 
