@@ -11,6 +11,9 @@
 
 enum { PCREL_SDATA4 = 0x1b, HEAD = 4 + 4 + 4 + 4 + 1, WORD = 8 };
 
+/* From here on an advance could reach beyond the end of memory: garbage to the full one. */
+#define LAST_BYTES ((uint64_t)-1 << 33)
+
 struct state {
     uint64_t cfa; /* CFA = reg + cfa; from bit 32 on: how far behind the record's beginning its
                      expression is */
@@ -215,7 +218,7 @@ uint32_t cfi_quick(const struct cfi_bytes *bytes, size_t at, struct cfi_usual *u
         return 0;
     uint64_t start = bytes->address + at + 8 + (uint64_t)(int64_t)(int32_t)head[2];
     const uint8_t *end = p + 4 + head[0], *own = p + HEAD + p[HEAD - 1];
-    if (head[3] > INT32_MAX || start + head[3] < start || pc - start >= head[3] ||
+    if (head[3] > INT32_MAX || start >= LAST_BYTES || pc - start >= head[3] ||
         p[HEAD - 1] >= 0x80 || own > end)
         return 0;
     struct run x = {
