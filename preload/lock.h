@@ -10,9 +10,6 @@
 #include "agent/lock.h"
 #include "preload/real.h"
 
-/* For the doors that are called most: across two lines of the cache they cost 0.3 ns more. */
-#define ONE_LINE __attribute__((aligned(64)))
-
 /* libc checks a deadline before it looks at the lock, POSIX lets it check after: a call with one
  * that is wrong goes to libc as it is. */
 static inline bool lock_deadline_ok(clockid_t clock, const struct timespec *until) {

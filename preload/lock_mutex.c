@@ -25,7 +25,7 @@ static COLD int lock_robust(pthread_mutex_t *m) {
     return mutex_word(m) == 0 ? real.pthread_mutex_lock(m) : lock_slow(m);
 }
 
-ONE_LINE int pthread_mutex_lock(pthread_mutex_t *m) {
+FAST int pthread_mutex_lock(pthread_mutex_t *m) {
     if (hot_lock_alone())
         return real.pthread_mutex_lock(m);
     if (__builtin_expect(is_robust(m), 0))
@@ -77,7 +77,7 @@ static COLD int unlock_slow(pthread_mutex_t *m) {
     return r;
 }
 
-ONE_LINE int pthread_mutex_unlock(pthread_mutex_t *m) {
+FAST int pthread_mutex_unlock(pthread_mutex_t *m) {
     if (hot_lock_waited_for(FAMILY_MUTEX) && mutex_may_have_sleepers(m))
         return unlock_slow(m);
     return real.pthread_mutex_unlock(m);
