@@ -31,25 +31,9 @@ const enum lock_family lock_families[LOCK_KIND_COUNT] = {LOCK_KINDS(LOCK_KIND)};
 #undef LOCK_KIND
 const char *const lock_state_words[LOCK_STATE_COUNT] = {"done", "timeout", "waiting"};
 
-static struct waiters *waiters_get(void) {
-    struct waiters *w = atomic_load_explicit(&locks.waiters, memory_order_acquire);
-    if (w)
-        return w;
-    struct waiters *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
-    if (!fresh || atomic_compare_exchange_strong(&locks.waiters, &w, fresh))
-        return fresh;
-    return w;
-}
+static struct waiters *waiters_get(void) { return ARENA_LINES_ONCE(&agent.arena, &locks.waiters); }
 
-static struct conds *conds_get(void) {
-    struct conds *c = atomic_load_explicit(&locks.conds, memory_order_acquire);
-    if (c)
-        return c;
-    struct conds *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
-    if (!fresh || atomic_compare_exchange_strong(&locks.conds, &c, fresh))
-        return fresh;
-    return c;
-}
+static struct conds *conds_get(void) { return ARENA_LINES_ONCE(&agent.arena, &locks.conds); }
 
 /* Only what somebody lets go of through a door of ours has a holder to charge. */
 static bool has_holder(enum lock_kind kind) { return lock_families[kind] < FAMILY_COND; }

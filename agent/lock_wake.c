@@ -14,15 +14,7 @@
 
 static struct { struct parked *_Atomic table; } lock_wake;
 
-static struct parked *table_get(void) {
-    struct parked *p = atomic_load_explicit(&lock_wake.table, memory_order_acquire);
-    if (p)
-        return p;
-    struct parked *fresh = arena_alloc_lines(&agent.arena, sizeof *fresh);
-    if (!fresh || atomic_compare_exchange_strong(&lock_wake.table, &p, fresh))
-        return fresh;
-    return p;
-}
+static struct parked *table_get(void) { return ARENA_LINES_ONCE(&agent.arena, &lock_wake.table); }
 
 /* A handler's wait inside of another one passes: that one is the thread's wait. */
 static bool is_for_us(const struct lock_wait *w) {

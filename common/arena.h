@@ -23,6 +23,18 @@ void *arena_alloc(struct arena *a, size_t n);
 /* The same, beginning with a cache line: for what several threads write. */
 enum { ARENA_LINE = 64 };
 void *arena_alloc_lines(struct arena *a, size_t n);
+/* The object that an atomic pointer leads to, made so with the first call; of several threads that
+ * make it at once one wins. NULL as above. */
+#define ARENA_LINES_ONCE(a, pointer)                                                \
+    ({                                                                              \
+        __auto_type once_ = atomic_load_explicit(pointer, memory_order_acquire);    \
+        if (!once_) {                                                               \
+            __typeof__(once_) fresh_ = arena_alloc_lines(a, sizeof *once_);         \
+            if (!fresh_ || atomic_compare_exchange_strong(pointer, &once_, fresh_)) \
+                once_ = fresh_;                                                     \
+        }                                                                           \
+        once_;                                                                      \
+    })
 /* A zeroed mapping of its own under the same bound, which can be given back; a forked child keeps
  * its contents. n is a multiple of the page size. NULL as above. */
 void *arena_map(struct arena *a, size_t n);
