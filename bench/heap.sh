@@ -1,5 +1,4 @@
-# Sourced by bench/run.sh: the heap profile. Its rows are markdown, as docs/performance.md has them; one file a
-# table, all printed at the end.
+# Sourced by bench/run.sh: the heap profile.
 
 heap_agent="$agent;CPROF=heap"
 pass="LD_PRELOAD=$build/bench/libpassthrough.so"
@@ -9,21 +8,6 @@ library() { ls /usr/lib/*/"$1" /usr/lib/"$1" 2>/dev/null | head -n 1; }
 
 # threads_pinned N: one CPU for one thread, all of them for more.
 threads_pinned() { [ "$1" -gt 1 ] || echo "-c $cpu"; }
-
-# heap_table NAME TITLE HEADER...: begins a table.
-heap_table() {
-    printf '\n%s\n\n' "$2" >"$dir/heap-$1.md"
-    table_name=$1 && shift 2
-    heap_row "$@"
-    for _ in "$@"; do printf '|---'; done >>"$dir/heap-$table_name.md"
-    echo '|' >>"$dir/heap-$table_name.md"
-}
-
-heap_row() {
-    printf '| %s ' "$@" >>"$dir/heap-$table_name.md"
-    echo '|' >>"$dir/heap-$table_name.md"
-    echo "  $*" >&2
-}
 
 # ns NAME: of the last comparison's values.
 ns() { calc "$(get "$1" 8)" %.2f; }
@@ -46,13 +30,13 @@ heap_pairs() {
             met=-
             [ $limit = - ] || met="<= +$limit: $(verdict "$d" $limit)"
             [ "$how$2" != hotglibc ] || met="$met, <= x 1.15: $(verdict "$x" 1.15)"
-            heap_row "$2, $how, $threads" "$(ns base)" "$(ns pass)" "$(ns agent)" "$(ns off)" "$d" "x $x" "$met"
+            md_row "$2, $how, $threads" "$(ns base)" "$(ns pass)" "$(ns agent)" "$(ns off)" "$d" "x $x" "$met"
         done
     done
 }
 
 bench_heap_pairs() {
-    heap_table pairs "ns per malloc+free pair; CPROF=heap at its default of 512 KiB." \
+    md_table pairs "ns per malloc+free pair; CPROF=heap at its default of 512 KiB." \
         "allocator, pair, threads" base "bare interposer" agent CPROF=off "agent to base" "to a bare one" budget
     heap_pairs "$1" glibc ""
     heap_pairs "$1" jemalloc "$(library libjemalloc.so.2)"
@@ -72,13 +56,13 @@ heap_peer() {
     # shellcheck disable=SC2086 # cut at the bars
     set -- "$2" ${cells#|}
     IFS=$oldifs
-    heap_row "$@"
+    md_row "$@"
 }
 
 bench_heap_peers() {
     je=$(library libjemalloc.so.2) tc=$(library libtcmalloc.so.4)
     track=$(ls /usr/lib/heaptrack/libheaptrack_preload.so /usr/lib/*/heaptrack/libheaptrack_preload.so 2>/dev/null | head -n 1)
-    heap_table peers "Beside other heap profilers: ns per pair, one thread; base is the same allocator without any. Cold: among a million live blocks, for those that note every block among 100,000." \
+    md_table peers "Beside other heap profilers: ns per pair, one thread; base is the same allocator without any. Cold: among a million live blocks, for those that note every block among 100,000." \
         profiler "hot: base" with more "cold: base" with more
     heap_peer "$1" "libcprof on glibc, 512 KiB" 1 "" "$heap_agent"
     heap_peer "$1" "libcprof on jemalloc, 512 KiB" 1 "LD_PRELOAD=$je" "$agent:$je;CPROF=heap"
@@ -94,7 +78,7 @@ bench_heap_peers() {
 }
 
 bench_heap_samples() {
-    heap_table samples "A sampled block: us per malloc+free pair of 64 bytes, every one sampled (heap=1); bytes per live sample." \
+    md_table samples "A sampled block: us per malloc+free pair of 64 bytes, every one sampled (heap=1); bytes per live sample." \
         what base agent difference budget
     for how in depth10 depth30 stacks; do
         "$spawn" -n "$1" -c "$cpu" -d "$dir/out" base "agent:$agent;CPROF=heap=1" -- "$heap" $how >"$dir/last"
@@ -106,19 +90,19 @@ bench_heap_samples() {
         depth30) what="30 frames, one stack, us" ;;
         *) what="30 frames, a thousand stacks, us" ;;
         esac
-        heap_row "$what" "$b" "$a" "$d" "<= 1.5: $(verdict "$d" 1.5)"
+        md_row "$what" "$b" "$a" "$d" "<= 1.5: $(verdict "$d" 1.5)"
     done
     for n in 10000 100000 1000000; do
         "$spawn" -n 3 -c "$cpu" -d "$dir/out" base "one:$agent;CPROF=heap=1g" "agent:$agent;CPROF=heap=1;CPROF_MEMORY=512m" -- \
             "$heap" live $n >"$dir/last"
         rm -f "$dir"/out/*
         d=$(calc "($(get agent 9) - $(get one 9)) * 1024 / $n" %.1f)
-        heap_row "$n live blocks, all sampled: bytes a sample" "$(calc "$(get one 9)" %.0f) KB" "$(calc "$(get agent 9)" %.0f) KB" "$d" "<= 100: $(verdict "$d" 100)"
+        md_row "$n live blocks, all sampled: bytes a sample" "$(calc "$(get one 9)" %.0f) KB" "$(calc "$(get agent 9)" %.0f) KB" "$d" "<= 100: $(verdict "$d" 100)"
     done
 }
 
 bench_heap_large() {
-    heap_table large "A loop of 1 MiB blocks, each larger than the rate: ns per pair." \
+    md_table large "A loop of 1 MiB blocks, each larger than the rate: ns per pair." \
         what base agent "agent to base" budget
     for threads in 1 2; do
         for how in large large_used; do
@@ -127,7 +111,7 @@ bench_heap_large() {
             rm -f "$dir"/out/*
             x=$(calc "$(ns agent) / $(ns base)" %.3f)
             [ $how = large ] && what="first byte written" || what="all of it written"
-            heap_row "$what, $threads" "$(ns base)" "$(ns agent)" "x $x" "<= x 1.10: $(verdict "$x" 1.10)"
+            md_row "$what, $threads" "$(ns base)" "$(ns agent)" "x $x" "<= x 1.10: $(verdict "$x" 1.10)"
         done
     done
 }
@@ -137,12 +121,12 @@ heap_program() {
     r=$(calc "$(get agent "$2") / $(get base "$2")" %.4f) m=$(calc "$(get agent $(($2 + 1))) / $(get base $(($2 + 1)))" %.4f)
     met=$(verdict "$r" 1.01)
     [ "$met" = "$(verdict "$m" 1.01)" ] || met=unclear
-    heap_row "$1" "$(calc "$(get base "$2") / $3" %.3f)" "$(calc "$(get pass "$2") / $3" %.3f)" \
+    md_row "$1" "$(calc "$(get base "$2") / $3" %.3f)" "$(calc "$(get pass "$2") / $3" %.3f)" \
         "$(calc "$(get agent "$2") / $3" %.3f)" "$(calc "$(get all "$2") / $3" %.3f)" "x $r / $m" "<= 1.01: $met"
 }
 
 bench_heap_programs() {
-    heap_table programs "Whole programs that allocate: s of CPU, the profile at exit included; behind the slash, of the medians." \
+    md_table programs "Whole programs that allocate: s of CPU, the profile at exit included; behind the slash, of the medians." \
         program base "bare interposer" CPROF=heap "all default profiles" "CPROF=heap to base" budget
     python=$(python3 -c 'import sys; print(sys.executable)')
     scale=$([ "$short" = 1 ] && echo 2 || echo 12)
@@ -159,10 +143,4 @@ bench_heap_programs() {
         sh "$PWD/bench/work_redis.sh" "$([ "$short" = 1 ] && echo 100000 || echo 300000)" server >"$dir/last"
     rm -f "$dir"/out/*
     heap_program "redis-server, set, get, lpush" 8 1
-}
-
-heap_tables() {
-    for t in pairs samples large programs peers shares; do
-        [ ! -e "$dir/heap-$t.md" ] || cat "$dir/heap-$t.md"
-    done
 }

@@ -261,6 +261,28 @@ bench_memory() {
     row "RSS per thread, of 1,000" KB "$b" "$a" "$(per off "$off")" "$(per peer "$peers")" "$d" "<= +1 KB" "$(verdict "$d" 1)"
 }
 
+# Tables in markdown, as docs/performance.md has them: one file each, all printed at the end.
+# md_table NAME TITLE HEADER...: begins a table.
+md_table() {
+    printf '\n%s\n\n' "$2" >"$dir/table-$1.md"
+    md_name=$1 && shift 2
+    md_row "$@"
+    for _ in "$@"; do printf '|---'; done >>"$dir/table-$md_name.md"
+    echo '|' >>"$dir/table-$md_name.md"
+}
+
+md_row() {
+    printf '| %s ' "$@" >>"$dir/table-$md_name.md"
+    echo '|' >>"$dir/table-$md_name.md"
+    echo "  $*" >&2
+}
+
+md_tables() {
+    for t in pairs samples large programs peers shares; do
+        [ ! -e "$dir/table-$t.md" ] || cat "$dir/table-$t.md"
+    done
+}
+
 . bench/heap.sh
 . bench/shares.sh
 
@@ -274,7 +296,7 @@ for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2
     bench_$name "$runs"
 done
 
-heap_tables
+md_tables
 [ -s "$table" ] || exit 0
 awk -F'|' 'BEGIN {
     f = "%-31s %-6s %12s %12s %12s %12s %18s  %-14s %s\n"

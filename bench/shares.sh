@@ -33,11 +33,11 @@ share_row() {
     done
     all=$(median "$dir/share.agent")
     met=$(verdict "$all" 1.00)
-    heap_row "$2" "$(median "$dir/share.pass") %" "$(median "$dir/share.off") %" "$all %" "<= 1 %: $met"
+    md_row "$2" "$(median "$dir/share.pass") %" "$(median "$dir/share.off") %" "$all %" "<= 1 %: $met"
 }
 
 bench_shares() {
-    heap_table shares "Share of the CPU time inside the library: the median of $1 runs in turn, 10,000 samples a second." \
+    md_table shares "Share of the CPU time inside the library: the median of $1 runs in turn, 10,000 samples a second." \
         program "bare interposer of malloc" CPROF=off "all default kinds" budget
     python=$(python3 -c 'import sys; print(sys.executable)')
     sh bench/work_c.sh 400 >"$dir/work.c"
