@@ -56,11 +56,16 @@ static void churned(const char *library) {
 Test(allocators, jemalloc) { churned("libjemalloc.so.2"); }
 Test(allocators, tcmalloc) { churned("libtcmalloc_minimal.so.4"); }
 Test(allocators, mimalloc) { churned("libmimalloc.so.2"); }
-Test(allocators, malloc_of_glibc) {
+/* A host that goes on for a minute in the long form. */
+static struct e2e at_length(const char *host) {
     char command[64];
-    snprintf(command, sizeof command, "churn 20000 %d", is_long() ? 60 : 0);
+    snprintf(command, sizeof command, "%s %d", host, is_long() ? 60 : 0);
     e2e_timeout_s = 300;
-    struct e2e r = e2e_same(finest, command);
+    return e2e_same(finest, command);
+}
+
+Test(allocators, malloc_of_glibc) {
+    struct e2e r = at_length("churn 20000");
     cr_expect(e2e_ask(&r, "*-mutex-1.pb.gz", "--share churner") > 0.9);
     e2e_done(&r);
 }
@@ -68,10 +73,7 @@ Test(allocators, malloc_of_glibc) {
 /* --- exceptions --- */
 
 Test(exceptions, out_of_contended_locks) {
-    char command[64];
-    snprintf(command, sizeof command, "throws 2000 %d", is_long() ? 60 : 0);
-    e2e_timeout_s = 300;
-    struct e2e r = e2e_same(finest, command);
+    struct e2e r = at_length("throws 2000");
     cr_expect(e2e_ask(&r, "*-block-1.pb.gz", "--share one_round") > 0);
     e2e_done(&r);
 }

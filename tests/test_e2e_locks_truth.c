@@ -61,11 +61,15 @@ static void conserved(struct e2e *r) {
     near(e2e_ask(r, block_file, lock_kinds), waited, 0.001, "block profile against waited");
 }
 
-static void crowd_is_conserved(int n_threads, int rounds) {
-    struct e2e r = waits(exact, "waits crowd %d %d", n_threads, is_long() ? 20 * rounds : rounds);
+static void all_is_conserved(const char *scenario, int n_threads, int rounds) {
+    struct e2e r = waits(exact, scenario, n_threads, is_long() ? 20 * rounds : rounds);
     conserved(&r);
     cr_expect(total(&r, mutex_file, "waited_ns") <= e2e_number(&r, "most"));
     e2e_done(&r);
+}
+
+static void crowd_is_conserved(int n_threads, int rounds) {
+    all_is_conserved("waits crowd %d %d", n_threads, rounds);
 }
 
 Test(conservation, two_threads) { crowd_is_conserved(2, 40000); }
@@ -76,10 +80,7 @@ Test(conservation, sixty_four_threads) { crowd_is_conserved(64, 1250); }
 
 /* Blame goes from thread to thread there, and must not be lost on the way. */
 static void queues_are_conserved(int n_threads, int rounds) {
-    struct e2e r = waits(exact, "waits queues %d %d", n_threads, is_long() ? 20 * rounds : rounds);
-    conserved(&r);
-    cr_expect(total(&r, mutex_file, "waited_ns") <= e2e_number(&r, "most"));
-    e2e_done(&r);
+    all_is_conserved("waits queues %d %d", n_threads, rounds);
 }
 
 Test(conservation, words_of_two_threads) { queues_are_conserved(2, 40000); }
