@@ -26,6 +26,7 @@
 #include "agent/agent.h"
 #include "agent/capture.h"
 #include "agent/freeze.h"
+#include "agent/proc.h"
 #include "agent/self.h"
 #include "agent/timer.h"
 #include "common/chains.h"
@@ -222,7 +223,12 @@ static void timer_begin(struct thread *t, int signal) {
         timer_refused(DROP_TIMER_LIMIT, 0);
         return;
     }
-    int id = timer_make(atomic_load(&t->tid), signal, thread_cookie(t));
+    pid_t tid = atomic_load(&t->tid);
+    int id = timer_make(tid, signal, thread_cookie(t));
+    if (id < 0 && !proc_thread_exists(tid)) { /* it ended since we found it */
+        atomic_fetch_sub(&agent.threads.timers, 1);
+        return;
+    }
     if (id < 0) {
         timer_refused(DROP_TIMER, id);
         return;
