@@ -12,6 +12,7 @@
 #include "agent/registered.h"
 #include "agent/self.h"
 #include "agent/unwind.h"
+#include "common/clock.h"
 #include "common/pool.h"
 #include "common/sys.h"
 #include "symbols/symbols.h"
@@ -126,6 +127,7 @@ void agent_start(char *const *envp) {
     if (!anything_on(&agent.options))
         return;
     self_enter();
+    clock_load();
     agent.arena.limit = agent.options.memory;
     agent.threads.cookie = make_cookie();
     if (proc_status("Seccomp", 0))

@@ -38,13 +38,21 @@ uint64_t gap_draw(struct rng *r, uint64_t rate) {
     return (uint64_t)((ln * rate) >> (LOG_BITS + 32));
 }
 
+/* Below 2^-z the terms of the series from t^k / k! on leave 2^-64, for this k at the latest. */
+static unsigned terms(uint64_t t) {
+    enum { MOST = 18 };
+    unsigned zeros = t ? (unsigned)__builtin_clzll(t) : 64;
+    unsigned enough = zeros ? 64 / zeros + 1 : MOST;
+    return enough < MOST ? enough : MOST;
+}
+
 /* 1 - exp(-x) in units of 2^-64; x in units of 2^-58, below CERTAIN. exp(-x) = 2^-n * exp(-t) with
- * t below ln 2, where 18 terms of the series leave 2^-64. */
+ * t below ln 2. */
 static uint64_t chance(uint64_t x) {
     unsigned n = (unsigned)(x / LN2_Q58);
     uint64_t t = (x - n * LN2_Q58) << (64 - X_BITS);
     uint64_t tail = 0; /* 1 - exp(-t) = t (1 - t/2 (1 - t/3 (1 - ...))) */
-    for (unsigned k = 18; k > 1; k--)
+    for (unsigned k = terms(t); k > 1; k--)
         tail = mul_high(t, ~tail) / k;
     uint64_t missed = ~mul_high(t, ~tail); /* exp(-t) */
     return n < 64 ? ~(missed >> n) : ~(uint64_t)0;

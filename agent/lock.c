@@ -218,7 +218,6 @@ void lock_charge(const struct lock_charge *c) {
 }
 
 void lock_start(void) {
-    clock_load();
     __atomic_store_n(&hot_lock.alone, &__libc_single_threaded, __ATOMIC_RELAXED);
 }
 

@@ -77,10 +77,14 @@ void clock_load(void) {
         __atomic_store_n(&vdso, fn, __ATOMIC_RELEASE);
 }
 
-uint64_t clock_ns(void) {
+static inline uint64_t read_ns(clockid_t clock) {
     clock_fn *fn = __atomic_load_n(&vdso, __ATOMIC_ACQUIRE);
     struct timespec ts;
-    if (fn && fn(CLOCK_MONOTONIC, &ts) == 0)
+    if (fn && fn(clock, &ts) == 0)
         return to_ns(&ts);
-    return sys_clock_ns(CLOCK_MONOTONIC);
+    return sys_clock_ns(clock);
 }
+
+uint64_t clock_ns(void) { return read_ns(CLOCK_MONOTONIC); }
+
+uint64_t clock_coarse_ns(void) { return read_ns(CLOCK_MONOTONIC_COARSE); }

@@ -14,3 +14,5 @@
 void clock_load(void);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_ns(void);
+/* CLOCK_MONOTONIC_COARSE in nanoseconds: up to a tick of the kernel behind, and 5 ns. */
+uint64_t clock_coarse_ns(void);

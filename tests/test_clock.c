@@ -9,6 +9,9 @@ static void lies_between_two_calls(void) {
         uint64_t before = sys_clock_ns(CLOCK_MONOTONIC), now = clock_ns();
         cr_assert_leq(before, now);
         cr_assert_leq(now, sys_clock_ns(CLOCK_MONOTONIC));
+        before = sys_clock_ns(CLOCK_MONOTONIC_COARSE), now = clock_coarse_ns();
+        cr_assert_leq(before, now);
+        cr_assert_leq(now, sys_clock_ns(CLOCK_MONOTONIC_COARSE));
     }
 }
 
