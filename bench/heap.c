@@ -58,16 +58,6 @@ static void hot(struct worker *w, int n) {
     }
 }
 
-/* A thousand blocks of mixed sizes, freed in the order in which they were made. */
-static void batch(struct worker *w, int n) {
-    for (int i = 0; i < n; i += BATCH) {
-        for (int k = 0; k < BATCH; k++)
-            w->live[k] = malloc(some_size(random_next(w)));
-        for (int k = 0; k < BATCH; k++)
-            free(w->live[k]);
-    }
-}
-
 static int live_each(void) {
     int fewer = bench.divisor < FEWER ? bench.divisor : FEWER;
     return bench.op->live / bench.threads / fewer;
@@ -134,7 +124,6 @@ static void stacks(struct worker *w, int n) {
 static const struct op ops[] = {
     /* clang-format off */
     {"hot",        hot,        1000000, 30, 0},
-    {"batch",      batch,       500000, 20, 0},
     {"cold",       cold,        400000, 12, LIVE_BLOCKS},
     {"large",      large,       100000, 20, 0},
     {"large_used", large_used,    1000, 10, 0},

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIVE_BLOCKS = 1000000, IDLE_THREADS = 1000 };
+enum { IDLE_THREADS = 1000 };
 
 struct op {
     const char *name;
@@ -22,46 +22,10 @@ struct op {
     int n, batches;
 };
 
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t random_next(void) {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
-
 static double now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void *volatile sink; /* or the compiler removes the pair */
-
-static void malloc_hot(int n) {
-    for (int i = 0; i < n; i++) {
-        sink = malloc(64);
-        free(sink);
-    }
-}
-
-static void *live[LIVE_BLOCKS];
-
-static size_t some_size(uint64_t r) { return 16 + (r & 255); }
-
-static void fill(void) {
-    for (int i = 0; i < LIVE_BLOCKS; i++)
-        live[i] = malloc(some_size(random_next()));
-}
-
-static void malloc_cold(int n) {
-    for (int i = 0; i < n; i++) {
-        uint64_t r = random_next();
-        void **slot = &live[(r >> 8) % LIVE_BLOCKS];
-        free(*slot);
-        *slot = malloc(some_size(r));
-        *(char *)*slot = 1;
-    }
 }
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -121,8 +85,6 @@ static void do_sigprocmask(int n) {
 
 static const struct op ops[] = {
     /* clang-format off */
-    {"malloc_hot",   NULL,            malloc_hot,     1000000, 40},
-    {"malloc_cold",  fill,            malloc_cold,     500000, 12},
     {"lock",         NULL,            lock,           1000000, 40},
     {"lock_mt",      one_more_thread, lock,           1000000, 40},
     {"thread",       NULL,            thread,             500, 20},

@@ -4,7 +4,7 @@
 #
 #     sh bench/run.sh [--short] [--only NAME]
 #
-# NAME: malloc, sample, start, programs, dump, calls, locks, contended, memory, shares, heap, and of heap: heap_pairs, heap_samples,
+# NAME: sample, start, programs, dump, calls, locks, contended, memory, shares, heap, and of heap: heap_pairs, heap_samples,
 # heap_large, heap_programs, heap_peers. BUILD=folder uses that build, CPU=n pins to it.
 set -eu
 cd "$(dirname "$0")/.."
@@ -31,13 +31,6 @@ find_llvm() {
         if [ -e "$f" ]; then llvm=$f; fi
     done
 }
-jemalloc=
-find_jemalloc() {
-    for f in /usr/lib/*/libjemalloc.so.2 /usr/lib/libjemalloc.so.2; do
-        if [ -e "$f" ]; then jemalloc=$f; fi
-    done
-}
-
 me=bench
 . tools/packages.sh
 need_for_build
@@ -52,7 +45,6 @@ for package in libgoogle-perftools4 libtcmalloc-minimal4 libjemalloc2 libmimallo
 done
 install_missing
 find_profiler
-find_jemalloc
 find_llvm
 build=${BUILD:-build-bench}
 [ -e "$build/build.ninja" ] || meson setup "$build" -Dtests=false >/dev/null
@@ -117,25 +109,6 @@ ratio() {
     fi
     row "$1" "$2" "$b" "$a" "$(calc "$(get off "$3") / $4" %.3f)" "$(calc "$(get peer "$3") / $4" %.3f)" \
         "x $r / $m" "$limit" "$met"
-}
-
-bench_malloc() {
-    n=$1
-    for how in hot cold; do
-        "$spawn" -n "$n" -c "$cpu" -d "$dir/out" base "pass:LD_PRELOAD=$build/bench/libpassthrough.so" "agent:$agent" \
-            "off:$agent;CPROF=off" "peer:$peer" -- "$ops" malloc_$how >"$dir/last"
-        limit=2 && [ $how = hot ] || limit=6
-        difference "malloc+free, $how" ns 8 1 $limit
-        p=$(get pass 8)
-        row "... a bare interposer" ns "$p" "$(get agent 8)" "$(get off 8)" - "x $(calc "$(get agent 8) / $p" %.3f)" \
-            "$([ $how = hot ] && echo '<= 1.15' || echo -)" \
-            "$([ $how = hot ] && verdict "$(get agent 8) / $p" 1.15 || echo -)"
-    done
-    [ -n "$jemalloc" ] || return 0
-    "$spawn" -n "$n" -c "$cpu" -d "$dir/out" "base:LD_PRELOAD=$jemalloc" "agent:$agent:$jemalloc" \
-        "off:$agent:$jemalloc;CPROF=off" "peer:LD_PRELOAD=$profiler:$jemalloc;CPUPROFILE=$dir/out/peer" -- \
-        "$ops" malloc_cold >"$dir/last"
-    difference "malloc+free, cold, jemalloc" ns 8 1 6
 }
 
 bench_sample() {
@@ -277,6 +250,9 @@ md_row() {
     echo "  $*" >&2
 }
 
+# median FILE: of a number on each line.
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
+
 md_tables() {
     for t in pairs samples large programs peers shares; do
         [ ! -e "$dir/table-$t.md" ] || cat "$dir/table-$t.md"
@@ -288,8 +264,8 @@ md_tables() {
 
 # NAME runs runs-when-short
 echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
-for bench in malloc:7:2 sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 locks:9:2 contended:31:3 memory:9:3 \
-    heap_pairs:7:2 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1 shares:5:1; do
+for bench in sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 locks:9:2 contended:31:3 memory:9:3 \
+    heap_pairs:3:1 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1 shares:5:1; do
     name=${bench%%:*} runs=${bench#*:}
     [ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "${name%%_*}" ] || continue
     [ $short = 1 ] && runs=${runs#*:} || runs=${runs%:*}

@@ -20,8 +20,6 @@ recorded() {
     rm -f "$dir"/out/* "$dir/perf.data"
 }
 
-median() { sort -n "$1" | awk '{ v[NR] = $1 } END { printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
-
 # share_row RUNS WHAT COMMAND PROGRAM: COMMAND is the process meant, empty for all; the three environments in turn.
 share_row() {
     share_of=$3 share_program=$4
