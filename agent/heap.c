@@ -21,6 +21,7 @@
 #include "agent/filter.h"
 #include "agent/gap.h"
 #include "agent/self.h"
+#include "common/clock.h"
 #include "common/spin.h"
 #include "common/sys.h"
 
@@ -101,7 +102,7 @@ unsigned heap_due(size_t size) {
     uint64_t untested = self.cut ? 0 - (uint64_t)self.left_bytes : (uint64_t)size + 1;
     bool anew = self.rate == 0 || self.recount;
     if (self.cut && atomic_load_explicit(&heap.rate, memory_order_relaxed))
-        adapt(sys_clock_ns(CLOCK_MONOTONIC_COARSE), 0);
+        adapt(clock_coarse_ns(), 0);
     while (anew || self.cut) {
         anew = false;
         begin_countdown();
@@ -173,7 +174,8 @@ void heap_enter(unsigned rate, void *p, size_t size) {
     if (!rate || !p)
         return;
     self_enter();
-    uint64_t now_ns = sys_clock_ns(CLOCK_MONOTONIC_COARSE);
+    live_expect(&heap.live, p);
+    uint64_t now_ns = clock_coarse_ns();
     uint64_t rows = atomic_load_explicit(&heap.table.chains.n, memory_order_relaxed);
     struct row *r =
         table_row(&heap.table, &agent.arena, capture_here(), NULL, heap_size_class(size, rows));
@@ -195,6 +197,8 @@ void heap_enter(unsigned rate, void *p, size_t size) {
 }
 
 bool heap_take(void *p, struct live_block *ret) {
+    if (!filter_likely(p))
+        return false;
     self_enter();
     bool found = live_take(&heap.live, p, ret);
     self_leave();

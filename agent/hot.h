@@ -21,8 +21,7 @@ static inline bool hot_malloc_due(size_t size) {
     return __builtin_expect(__builtin_sub_overflow(*left, (uint64_t)size + 1, left), 0);
 }
 
-/* True when p may be one of ours. Cost: a multiply, two loads that hit L1 or L2, a branch: 0.3 ns.
- */
+/* True when p may be one of ours. Cost: a shift, a load that hits L1 or L2, a branch: 0.3 ns. */
 static inline bool hot_free_due(const void *p) { return __builtin_expect(filter_maybe(p), 0); }
 
 /* After the countdown ran out: true inside the agent, whose memory is the pool, and the countdown

@@ -18,7 +18,7 @@
 #include "common/spin.h"
 #include "common/sys.h"
 
-enum { PAGE = 4096, STRIPE_BITS = 5 };
+enum { PAGE = 4096, STRIPE_BITS = 5, FIRST_BLOCKS = 16 };
 _Static_assert(1 << STRIPE_BITS == LIVE_STRIPES, "the first bits of the hash choose the stripe");
 
 static uint64_t hash_of(uint64_t at) { return hash_mix(at >> 4); }
@@ -60,10 +60,16 @@ static size_t bytes_of(uint32_t cap) {
     return (cap * sizeof(struct live_block) + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
+static bool is_mapping(const struct live_stripe *s) { return s->cap > FIRST_BLOCKS; }
+
+/* The first array of each stripe is the arena's, so that a few hundred blocks lie in three pages
+ * and not in 32. */
 static bool enlarge(struct live_stripe *s, struct arena *a) {
-    const struct live_stripe old = {.cap = s->cap, .blocks = s->blocks};
-    size_t bytes = old.cap ? bytes_of(old.cap + old.cap / 4) : PAGE;
-    struct live_block *fresh = arena_map(a, bytes);
+    const struct live_stripe old = *s;
+    size_t bytes = !old.cap            ? FIRST_BLOCKS * sizeof *s->blocks
+                   : !is_mapping(&old) ? PAGE
+                                       : bytes_of(old.cap + old.cap / 4);
+    struct live_block *fresh = old.cap ? arena_map(a, bytes) : arena_alloc_lines(a, bytes);
     if (!fresh)
         return false;
     s->blocks = fresh;
@@ -71,7 +77,7 @@ static bool enlarge(struct live_stripe *s, struct arena *a) {
     for (uint32_t i = 0; i < old.cap; i++)
         if (old.blocks[i].at)
             s->blocks[find(s, old.blocks[i].at)] = old.blocks[i];
-    if (old.blocks)
+    if (is_mapping(&old))
         arena_unmap(a, old.blocks, bytes_of(old.cap));
     return true;
 }
@@ -139,6 +145,14 @@ enum live_put live_put(struct live *l, struct arena *a, const struct live_block 
     return done;
 }
 
+/* Without the lock: what is read may be wrong, and a prefetch of no memory does nothing. */
+void live_expect(struct live *l, const void *p) {
+    struct live_stripe *s = stripe_of(l, hash_of((uintptr_t)p));
+    struct live_block *blocks = __atomic_load_n(&s->blocks, __ATOMIC_RELAXED);
+    __builtin_prefetch(blocks + home(s, (uintptr_t)p), 1);
+    filter_expect(p);
+}
+
 /* Entry i is to be empty: blocks behind it that may move up do. */
 static void remove_at(struct live_stripe *s, uint32_t i) {
     for (uint32_t j = after(s, i); s->blocks[j].at; j = after(s, j))
@@ -184,7 +198,7 @@ void live_each(struct live *l, void (*fn)(const struct live_block *b, void *arg)
 
 void live_reset(struct live *l) {
     for (unsigned i = 0; i < LIVE_STRIPES; i++)
-        if (l->stripes[i].blocks)
+        if (is_mapping(&l->stripes[i]))
             sys_unmap(l->stripes[i].blocks, bytes_of(l->stripes[i].cap));
     memset(l, 0, sizeof *l);
 }

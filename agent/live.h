@@ -51,6 +51,8 @@ enum live_put { LIVE_PUT, LIVE_REPLACED, LIVE_REFUSED };
  * went unseen; *ret_old is that block, no longer in the table. LIVE_REFUSED: no memory. */
 enum live_put live_put(struct live *l, struct arena *a, const struct live_block *b,
                        struct live_block *ret_old);
+/* p will be entered soon: its place is fetched meanwhile. */
+void live_expect(struct live *l, const void *p);
 /* Takes the block at p out, and out of the filter; false if there is none. */
 bool live_take(struct live *l, const void *p, struct live_block *ret);
 /* Calls fn for every block, under a lock: fn must not come back here. */

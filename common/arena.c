@@ -43,7 +43,7 @@ void arena_unmap(struct arena *a, void *p, size_t n) {
 
 void arena_empty(struct arena *a, void *p, size_t n) {
     atomic_fetch_sub_explicit(&a->mapped, n, memory_order_relaxed);
-    sys_call_3(SYS_madvise, p, n, MADV_DONTNEED);
+    sys_empty(p, n);
 }
 
 static size_t chunk_size(size_t need, size_t wanted) {

@@ -291,6 +291,14 @@ bool pool_owns(const void *p) {
     return span_find(p, &start, &bytes);
 }
 
+void pool_each_span(void (*fn)(const void *start, size_t bytes, void *arg), void *arg) {
+    for (struct spans *t = &pool.spans; t; t = atomic_load_explicit(&t->more, memory_order_relaxed))
+        for (unsigned i = 0; i < SPANS; i++)
+            if (atomic_load_explicit(&t->at[i].bytes, memory_order_relaxed))
+                fn((const void *)atomic_load_explicit(&t->at[i].start, memory_order_relaxed),
+                   atomic_load_explicit(&t->at[i].bytes, memory_order_relaxed), arg);
+}
+
 size_t pool_mapped(void) { return atomic_load_explicit(&pool.mapped, memory_order_relaxed); }
 
 void pool_fork_prepare(void) { pool.fork_holds = lock(); }

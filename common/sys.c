@@ -106,6 +106,11 @@ void *sys_map(size_t n) {
 
 void sys_unmap(void *p, size_t n) { sys_call_2(SYS_munmap, p, n); }
 
+void sys_empty(void *p, size_t n) {
+    if (sys_call_3(SYS_madvise, p, n, MADV_DONTNEED) != 0) /* locked, or larger pages */
+        memset(p, 0, n);
+}
+
 void sys_hide_from_child(void *p, size_t n) { sys_call_3(SYS_madvise, p, n, MADV_DONTFORK); }
 
 uint64_t sys_clock_ns(clockid_t clock) {

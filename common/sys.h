@@ -57,6 +57,8 @@ int sys_rename_new(const char *from, const char *to);
 /* Anonymous private memory, kept out of core dumps; NULL when the kernel refuses. */
 void *sys_map(size_t n);
 void sys_unmap(void *p, size_t n);
+/* Whole pages that no file stands behind: zero from now on, and not in memory. */
+void sys_empty(void *p, size_t n);
 /* A forked child does not get it. */
 void sys_hide_from_child(void *p, size_t n);
 

@@ -128,9 +128,10 @@ static COLD void *realloc_due(void *p, size_t n, bool counted_out) {
 }
 
 void *realloc(void *p, size_t n) {
-    bool counted_out = hot_malloc_due(n);
-    if (counted_out || hot_free_due(p))
-        return realloc_due(p, n, counted_out);
+    if (hot_malloc_due(n))
+        return realloc_due(p, n, true);
+    if (hot_free_due(p))
+        return realloc_due(p, n, false);
     return real.realloc(p, n);
 }
 
@@ -144,9 +145,10 @@ static COLD void *reallocarray_due(void *p, size_t n, size_t size, bool counted_
 }
 
 void *reallocarray(void *p, size_t n, size_t size) {
-    bool counted_out = hot_malloc_due(n * size);
-    if (counted_out || hot_free_due(p))
-        return reallocarray_due(p, n, size, counted_out);
+    if (hot_malloc_due(n * size))
+        return reallocarray_due(p, n, size, true);
+    if (hot_free_due(p))
+        return reallocarray_due(p, n, size, false);
     return real.reallocarray(p, n, size);
 }
 
