@@ -148,8 +148,8 @@ enum live_put live_put(struct live *l, struct arena *a, const struct live_block 
 /* Without the lock: what is read may be wrong, and a prefetch of no memory does nothing. */
 void live_expect(struct live *l, const void *p) {
     struct live_stripe *s = stripe_of(l, hash_of((uintptr_t)p));
-    struct live_block *blocks = __atomic_load_n(&s->blocks, __ATOMIC_RELAXED);
-    __builtin_prefetch(blocks + home(s, (uintptr_t)p), 1);
+    uintptr_t blocks = (uintptr_t)__atomic_load_n(&s->blocks, __ATOMIC_RELAXED);
+    __builtin_prefetch((void *)(blocks + home(s, (uintptr_t)p) * sizeof *s->blocks), 1);
     filter_expect(p);
 }
 
