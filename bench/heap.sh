@@ -38,7 +38,7 @@ with_range() {
 # heap_pairs RUNS ALLOCATOR LIBRARY: every pair, 1 and 2 threads.
 heap_pairs() {
     behind=${3:+:$3} real=${3:-libc.so.6}
-    for how in hot batch cold tight; do
+    for how in hot batch cold; do
         for threads in 1 2; do
             rm -f "$dir"/turns.*
             for _ in $(seq "$1"); do
