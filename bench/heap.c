@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 16, LIVE_BLOCKS = 1000000, FEWER = 10, BATCH = 1000, LARGE = 1 << 20 };
+#include "bench/pairs.h"
+
+enum { MOST_THREADS = 16, LIVE_BLOCKS = 1000000, FEWER = 10, LARGE = 1 << 20 };
 
 struct worker {
     pthread_t thread;
@@ -37,20 +39,6 @@ static struct {
     struct worker workers[MOST_THREADS];
 } bench;
 
-static uint64_t random_next(struct worker *w) {
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    return w->random ^= w->random << 17;
-}
-
-static double cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* who else runs on this machine does not count */
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static size_t some_size(uint64_t r) { return 16 + (r & 255); }
-
 static void hot(struct worker *w, int n) {
     for (int i = 0; i < n; i++) {
         void *volatile p = malloc(64); /* or the compiler removes the pair */
@@ -66,7 +54,7 @@ static int live_each(void) {
 static void cold(struct worker *w, int n) {
     uint64_t live = (uint64_t)live_each();
     for (int i = 0; i < n; i++) {
-        uint64_t r = random_next(w);
+        uint64_t r = random_next(&w->random);
         void **slot = &w->live[(r >> 8) % live];
         free(*slot);
         *slot = malloc(some_size(r));
@@ -118,7 +106,7 @@ static void depth30(struct worker *w, int n) { left(30, 0x15555555, n); }
 /* A thousand stacks of 30 frames in turn. */
 static void stacks(struct worker *w, int n) {
     for (int i = 0; i < n; i++)
-        left(30, random_next(w) % 1000, 1);
+        left(30, random_next(&w->random) % 1000, 1);
 }
 
 static const struct op ops[] = {
@@ -137,9 +125,9 @@ static const struct op ops[] = {
 static void *work(void *arg) {
     struct worker *w = arg;
     int n = bench.op->n / bench.divisor;
-    w->live = calloc((size_t)live_each() + BATCH, sizeof *w->live);
+    w->live = calloc((size_t)live_each(), sizeof *w->live);
     for (int i = 0; i < live_each(); i++)
-        w->live[i] = malloc(some_size(random_next(w)));
+        w->live[i] = malloc(some_size(random_next(&w->random)));
     w->best_ns = 1e18;
     for (int i = 0; i < bench.op->batches; i++) {
         pthread_barrier_wait(&bench.start);

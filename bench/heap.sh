@@ -6,54 +6,32 @@ heap="$build/bench/heap"
 
 library() { ls /usr/lib/*/"$1" /usr/lib/"$1" 2>/dev/null | head -n 1; }
 
-# cpus N: those that N threads may use, for taskset.
-cpus() { if [ "$1" -gt 1 ]; then echo "-c 0-$(($(nproc) - 1))"; else echo "-c $cpu"; fi; }
-
 # threads_pinned N: one CPU for one thread, all of them for more.
 threads_pinned() { [ "$1" -gt 1 ] || echo "-c $cpu"; }
 
 # ns NAME: of the last comparison's values.
 ns() { calc "$(get "$1" 8)" %.2f; }
 
-# turns NAME ENVIRONMENT ALLOCATOR-LIBRARY HOW THREADS: what its doors add, in one process; a line each to $dir/turns.NAME.*
-turns() {
-    IFS=';'
-    # shellcheck disable=SC2086 # cut at the semicolons
-    set -- "$1" "$3" "$4" "$5" $2
-    unset IFS
-    name=$1 real=$2 how=$3 threads=$4 && shift 4
-    # shellcheck disable=SC2046 # a mask or none
-    env "$@" CPROF_OUT="$dir/out/%n" taskset $(cpus "$threads") "$build/bench/turns" "$how" "$real" "$threads" >"$dir/last"
-    cut -d' ' -f1 "$dir/last" >>"$dir/turns.base"
-    cut -d' ' -f2 "$dir/last" >>"$dir/turns.$name"
-    rm -f "$dir"/out/*
-}
-
-# with_range NAME: the median and, in brackets, the least and the most.
-with_range() {
-    least=$(sort -n "$dir/turns.$1" | head -n 1) most=$(sort -n "$dir/turns.$1" | tail -n 1)
-    printf '%+.2f (%s to %s)' "$(median "$dir/turns.$1")" "$least" "$most"
-}
+# added NAME: what its doors add, the median and, in brackets, the least and the most.
+added() { printf '%+.2f (%+.2f to %+.2f)' "$(get "$1" 10)" "$(get "$1" 14)" "$(get "$1" 15)"; }
 
 # heap_pairs RUNS ALLOCATOR LIBRARY: every pair, 1 and 2 threads.
 heap_pairs() {
-    behind=${3:+:$3} real=${3:-libc.so.6}
+    behind=${3:+:$3}
     for how in hot batch cold; do
         for threads in 1 2; do
-            rm -f "$dir"/turns.*
-            for _ in $(seq "$1"); do
-                turns pass "$pass$behind" "$real" $how $threads
-                turns agent "$agent$behind;CPROF=heap" "$real" $how $threads
-                turns off "$agent$behind;CPROF=off" "$real" $how $threads
-            done
-            b=$(median "$dir/turns.base") p=$(median "$dir/turns.pass") a=$(median "$dir/turns.agent")
-            x=$(calc "($b + $a) / ($b + $p)" %.3f) met=-
+            # shellcheck disable=SC2046 # two words or none
+            "$spawn" -n "$1" $(threads_pinned $threads) -d "$dir/out" "pass:$pass$behind" "agent:$agent$behind;CPROF=heap" \
+                "off:$agent$behind;CPROF=off" -- "$build/bench/turns" $how "${3:-libc.so.6}" $threads >"$dir/last"
+            rm -f "$dir"/out/*
+            b=$(calc "$(get agent 9)" %.2f) a=$(get agent 10)
+            x=$(calc "($b + $a) / ($b + $(get pass 10))" %.3f) met=-
             case $how in
             hot) met="<= +2: $(verdict "$a" 2)" ;;
             cold) met="<= +6: $(verdict "$a" 6)" ;;
             esac
             [ "$how$2" != hotglibc ] || met="$met, <= x 1.15: $(verdict "$x" 1.15)"
-            md_row "$2, $how, $threads" "$b" "$(with_range pass)" "$(with_range agent)" "$(with_range off)" "x $x" "$met"
+            md_row "$2, $how, $threads" "$b" "$(added pass)" "$(added agent)" "$(added off)" "x $x" "$met"
         done
     done
 }

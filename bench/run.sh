@@ -31,6 +31,7 @@ find_llvm() {
         if [ -e "$f" ]; then llvm=$f; fi
     done
 }
+
 me=bench
 . tools/packages.sh
 need_for_build

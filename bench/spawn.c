@@ -6,7 +6,7 @@
  *
  * One line per environment:
  *     NAME wall_min wall_median cpu_min cpu_median minor_faults max_rss_kb value_min value_median
- *         second_median third_median value_ratio second_ratio
+ *         second_median third_median value_ratio second_ratio second_min second_max
  * Times in microseconds; cpu is user + system of the program and of every child it waited for, from
  * wait4; faults and memory are medians; the value is the number that the program prints first,
  * second and third are those behind it; 0 if it prints none. A ratio is the median of each run's to
@@ -140,10 +140,11 @@ static void print(const struct bench *b, const struct variant *v, double value, 
     for (int i = 0; i < MEASURES; i++)
         qsort(v->runs[i], (size_t)b->n_runs, sizeof(double), ascending);
     int mid = b->n_runs / 2;
-    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f %.4f %.4f %.4f %.4f\n", v->name,
+    printf("%s %.1f %.1f %.1f %.1f %.0f %.0f %.4f %.4f %.4f %.4f %.4f %.4f %.4f %.4f\n", v->name,
            v->runs[WALL][0], v->runs[WALL][mid], v->runs[CPU][0], v->runs[CPU][mid],
            v->runs[FAULTS][mid], v->runs[RSS][mid], v->runs[VALUE][0], v->runs[VALUE][mid],
-           v->runs[SECOND][mid], v->runs[THIRD][mid], value, second);
+           v->runs[SECOND][mid], v->runs[THIRD][mid], value, second, v->runs[SECOND][0],
+           v->runs[SECOND][b->n_runs - 1]);
 }
 
 static void pin(int cpu) {

@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "bench/pairs.h"
 
 /* A million live blocks to a thread, half of them each side's. */
 enum { MOST_THREADS = 16, SLOT_BITS = 19, AT_ONCE = 1000 };
@@ -43,23 +44,8 @@ static struct {
     struct worker workers[MOST_THREADS];
 } bench;
 
-static uint64_t random_next(uint64_t *state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    return *state ^= *state << 17;
-}
-
-static double cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* who else runs on this machine does not count */
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static size_t some_size(uint64_t r) { return 16 + (r & 255); }
-
 static void hot(struct worker *w, int side, int n) {
     const struct allocator a = bench.sides[side];
-    (void)w;
     for (int i = 0; i < n; i++) {
         void *volatile p = a.malloc(64); /* or the compiler removes the pair */
         a.free(p);
