@@ -108,10 +108,8 @@ static void give_back(uint8_t *counts) {
 
 /* What the pool handed out cannot be listed: all its pages are asked for from now on. */
 static void pin_for_ever(const void *start, size_t bytes, void *arg) {
-    (void)arg;
     for (size_t at = 0; at < bytes; at += (size_t)1 << FILTER_PAGE_BITS)
         filter_pages[filter_page((const char *)start + at)] = STICKY;
-    filter_pages[filter_page((const char *)start + bytes - 1)] = STICKY;
 }
 
 void filter_reset(void) {

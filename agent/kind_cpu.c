@@ -203,7 +203,6 @@ static void timer_end(struct thread *t) {
 /* Said once; every such thread is counted. */
 static void timer_refused(enum drop why, int err) {
     struct log_line l;
-    atomic_fetch_sub(&agent.threads.timers, 1);
     agent_drop(why);
     if (atomic_exchange(&cpu.complained, true))
         return;
@@ -219,22 +218,19 @@ static void timer_refused(enum drop why, int err) {
 
 static void timer_begin(struct thread *t, int signal) {
     timer_end(t); /* an upgraded slot may hold that of a namesake */
-    if (atomic_fetch_add(&agent.threads.timers, 1) >= cpu.timer_limit) {
-        timer_refused(DROP_TIMER_LIMIT, 0);
-        return;
-    }
     pid_t tid = atomic_load(&t->tid);
-    int id = timer_make(tid, signal, thread_cookie(t));
-    if (id < 0 && !proc_thread_exists(tid)) { /* it ended since we found it */
-        atomic_fetch_sub(&agent.threads.timers, 1);
+    bool room = atomic_fetch_add(&agent.threads.timers, 1) < cpu.timer_limit;
+    int id = room ? timer_make(tid, signal, thread_cookie(t)) : -1;
+    if (id >= 0) {
+        atomic_store(&t->timer, id);
+        timer_arm(id, 1 + rng_below(&t->rng, cpu.period_ns), some_period(t));
         return;
     }
-    if (id < 0) {
+    atomic_fetch_sub(&agent.threads.timers, 1);
+    if (!room)
+        timer_refused(DROP_TIMER_LIMIT, 0);
+    else if (proc_thread_exists(tid)) /* or it ended since we found it */
         timer_refused(DROP_TIMER, id);
-        return;
-    }
-    atomic_store(&t->timer, id);
-    timer_arm(id, 1 + rng_below(&t->rng, cpu.period_ns), some_period(t));
 }
 
 /* A thread that we meet late has a past, which must not fall upon its first sample. At load it is

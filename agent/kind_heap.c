@@ -15,6 +15,7 @@
 #include "agent/gap.h"
 #include "agent/heap.h"
 #include "agent/self.h"
+#include "common/clock.h"
 #include "common/hash.h"
 #include "common/pool.h"
 #include "common/sys.h"
@@ -250,7 +251,7 @@ static void freeze_aged(struct row *r, void *arg) {
 
 static void snapshot_by_age(struct freeze *f) {
     struct aging a = {.freeze = f, .n = 64};
-    a.now_s = (uint32_t)(sys_clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000000u);
+    a.now_s = (uint32_t)(clock_coarse_ns() / 1000000000u);
     while (a.n < 4 * (atomic_load(&heap.table.chains.n) + 64))
         a.n *= 2;
     a.slots = snapshot_alloc(&f->snapshot, a.n * sizeof *a.slots);

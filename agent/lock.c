@@ -31,9 +31,11 @@ const enum lock_family lock_families[LOCK_KIND_COUNT] = {LOCK_KINDS(LOCK_KIND)};
 #undef LOCK_KIND
 const char *const lock_state_words[LOCK_STATE_COUNT] = {"done", "timeout", "waiting"};
 
-static struct waiters *waiters_get(void) { return ARENA_LINES_ONCE(&agent.arena, &locks.waiters); }
+static struct waiters *waiters_get(void) {
+    return ARENA_LINES_ONCE(&agent.arena, &locks.waiters, 1);
+}
 
-static struct conds *conds_get(void) { return ARENA_LINES_ONCE(&agent.arena, &locks.conds); }
+static struct conds *conds_get(void) { return ARENA_LINES_ONCE(&agent.arena, &locks.conds, 1); }
 
 /* Only what somebody lets go of through a door of ours has a holder to charge. */
 static bool has_holder(enum lock_kind kind) { return lock_families[kind] < FAMILY_COND; }

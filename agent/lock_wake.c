@@ -14,7 +14,9 @@
 
 static struct { struct parked *_Atomic table; } lock_wake;
 
-static struct parked *table_get(void) { return ARENA_LINES_ONCE(&agent.arena, &lock_wake.table); }
+static struct parked *table_get(void) {
+    return ARENA_LINES_ONCE(&agent.arena, &lock_wake.table, 1);
+}
 
 /* A handler's wait inside of another one passes: that one is the thread's wait. */
 static bool is_for_us(const struct lock_wait *w) {

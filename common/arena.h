@@ -23,13 +23,13 @@ void *arena_alloc(struct arena *a, size_t n);
 /* The same, beginning with a cache line: for what several threads write. */
 enum { ARENA_LINE = 64 };
 void *arena_alloc_lines(struct arena *a, size_t n);
-/* The object that an atomic pointer leads to, made so with the first call; of several threads that
- * make it at once one wins. NULL as above. */
-#define ARENA_LINES_ONCE(a, pointer)                                                \
+/* The n objects that an atomic pointer leads to, made so with the first call; of several threads
+ * that make them at once one wins. NULL as above. */
+#define ARENA_LINES_ONCE(a, pointer, n)                                             \
     ({                                                                              \
         __auto_type once_ = atomic_load_explicit(pointer, memory_order_acquire);    \
         if (!once_) {                                                               \
-            __typeof__(once_) fresh_ = arena_alloc_lines(a, sizeof *once_);         \
+            __typeof__(once_) fresh_ = arena_alloc_lines(a, (n) * sizeof *once_);   \
             if (!fresh_ || atomic_compare_exchange_strong(pointer, &once_, fresh_)) \
                 once_ = fresh_;                                                     \
         }                                                                           \

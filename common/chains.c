@@ -8,20 +8,10 @@
  */
 #include "common/chains.h"
 
-static _Atomic(struct link *) *buckets_get(struct chains *c, struct arena *a) {
-    _Atomic(struct link *) *b = atomic_load_explicit(&c->buckets, memory_order_acquire);
-    if (b)
-        return b;
-    _Atomic(struct link *) *fresh = arena_alloc(a, CHAINS_BUCKETS * sizeof *fresh);
-    if (!fresh || atomic_compare_exchange_strong(&c->buckets, &b, fresh))
-        return fresh;
-    return b;
-}
-
 struct link *chains_intern(struct chains *c, struct arena *a, uint64_t hash,
                            bool (*same)(const struct link *, const void *key),
                            struct link *(*make)(struct arena *, const void *key), const void *key) {
-    _Atomic(struct link *) *buckets = buckets_get(c, a);
+    _Atomic(struct link *) *buckets = ARENA_LINES_ONCE(a, &c->buckets, CHAINS_BUCKETS);
     if (!buckets)
         return NULL;
     _Atomic(struct link *) *bucket = &buckets[hash % CHAINS_BUCKETS];

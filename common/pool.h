@@ -24,7 +24,7 @@ void *pool_realloc(void *p, size_t n);      /* p NULL or from the pool */
 void pool_free(void *p);                    /* NULL or from the pool */
 size_t pool_usable(const void *p);
 bool pool_owns(const void *p);
-/* The ranges for which it says yes. In a process with one thread. */
+/* The ranges for which it says yes, whole pages. In a process with one thread. */
 void pool_each_span(void (*fn)(const void *start, size_t bytes, void *arg), void *arg);
 /* Bytes taken from the kernel now. */
 size_t pool_mapped(void);
