@@ -9,6 +9,7 @@
 
 #include "agent/filter.h"
 #include "agent/self.h"
+#include "common/sys.h"
 
 /*
  * Counts size + 1 bytes down: the 1 makes malloc(0) countable. True when the countdown ran out.
@@ -17,8 +18,7 @@
  * wrapping it round to "never".
  */
 static inline bool hot_malloc_due(size_t size) {
-    uint64_t *left = (uint64_t *)&self.left_bytes;
-    return __builtin_expect(__builtin_sub_overflow(*left, (uint64_t)size + 1, left), 0);
+    return __builtin_expect(sys_count_down((uint64_t *)&self.left_bytes, size), 0);
 }
 
 /* True when p may be one of ours. Cost: a shift, a load that hits L1 or L2, a branch: 0.3 ns. */

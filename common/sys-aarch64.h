@@ -1,6 +1,7 @@
 #pragma once
-/* aarch64: the system call instruction, the spin hint, a call on another stack, and an interrupted
- * thread's registers. */
+/* aarch64: the system call instruction, the spin hint, a countdown, a call on another stack, and an
+ * interrupted thread's registers. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -20,6 +21,13 @@ static inline long sys_raw(long n, long a, long b, long c, long d, long e, long 
 }
 
 static inline void sys_pause(void) { __asm__ volatile("yield"); }
+
+/* *left -= n + 1; true when it was not that much. */
+static inline bool sys_count_down(uint64_t *left, uint64_t n) {
+    uint64_t had = *left;
+    *left = had - n - 1;
+    return had <= n;
+}
 
 /* Runs fn(arg) on the stack that ends at top, then comes back. top is 16-byte aligned. */
 static inline void sys_call_on_stack(void *top, void (*fn)(void *), void *arg) {

@@ -1,6 +1,7 @@
 #pragma once
-/* x86-64: the system call instruction, the spin hint, a call on another stack, and an interrupted
- * thread's registers. */
+/* x86-64: the system call instruction, the spin hint, a countdown, a call on another stack, and an
+ * interrupted thread's registers. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -17,6 +18,14 @@ static inline long sys_raw(long n, long a, long b, long c, long d, long e, long 
 }
 
 static inline void sys_pause(void) { __builtin_ia32_pause(); }
+
+/* *left -= n + 1; true when it was not that much. One instruction: a signal handler sees it done or
+ * not begun, and no register is taken for what was there and for what is left. */
+static inline bool sys_count_down(uint64_t *left, uint64_t n) {
+    bool borrow;
+    __asm__("stc\n\tsbbq %[n], %[left]" : "=@ccc"(borrow), [left] "+m"(*left) : [n] "r"(n));
+    return borrow;
+}
 
 /* Runs fn(arg) on the stack that ends at top, then comes back. top is 16-byte aligned. */
 static inline void sys_call_on_stack(void *top, void (*fn)(void *), void *arg) {

@@ -152,6 +152,20 @@ Test(heap, switched_off_it_samples_nothing_and_still_sees_frees) {
     cr_assert_neq(allocate(128, 100), 0);
 }
 
+/* Sizes that no allocator serves end the countdown; none gets past it. */
+Test(heap, no_size_wraps_the_countdown) {
+    static const size_t sizes[] = {PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 1, SIZE_MAX};
+    start(512 << 10);
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        self.left_bytes = 1000;
+        cr_assert(hot_malloc_due(sizes[i]), "%zx", sizes[i]);
+    }
+    self.left_bytes = 1000;
+    cr_assert(!hot_malloc_due(999));
+    cr_assert_eq(self.left_bytes, 0);
+    cr_assert(hot_malloc_due(0));
+}
+
 static void *allocate_once(void *arg) {
     allocate(16, *(size_t *)arg);
     release(16);
