@@ -1,7 +1,7 @@
 /*
  * Adapting. A program that allocates only blocks larger than the rate would have each of them
  * sampled: a third of a microsecond on a path of sixteen nanoseconds, and three or four where
- * nothing of ours is in the caches. When 256 samples take less than 128 ms (2000 a second, 0.7 % of
+ * nothing of ours is in the caches. When 256 samples take less than 256 ms (1000 a second, 0.35 % of
  * one CPU at the worst), the rate is doubled for all threads, or more than once if they took much
  * less; a quieter time halves it again, down to what was asked for. Each sample keeps the rate its
  * gap was drawn with, so the estimates stay unbiased and only become coarser. Who asks for less
@@ -30,7 +30,7 @@ enum {
     IDLE_BYTES = 64 << 20, /* a thread that nobody told looks for a rate this often */
     ADAPT_FROM = 128 << 10,
     WINDOW_SAMPLES = 256,
-    WINDOW_NS = 128000000,
+    WINDOW_NS = 256000000,
     CLOCK_STEP_NS = 4000000,
     EXACT_ROWS = 4096,
     SIGNIFICANT_BITS = 4,
