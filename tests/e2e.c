@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/tree.h"
+
 enum { WORDS = 64, GO_ONE_BY_ONE = 6 };
 
 /* Its folder, beside its output. */
@@ -405,14 +407,10 @@ struct e2e e2e_same_logged(const char *env, const char *command, const char *lin
     return r;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
-    return remove(path), 0;
-}
-
 void e2e_done(struct e2e *r) {
     if (!getenv("CPROF_TEST_KEEP")) {
         r->dir[strlen(r->dir) - strlen(RUN)] = '\0';
-        nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        tree_remove(r->dir);
     }
     for (size_t i = 0; i < r->n_profiles; i++)
         free(r->profiles[i]);

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "common/sys.h"
+#include "tests/tree.h"
 
 static char name[256];
 
@@ -47,6 +48,8 @@ static void in_fresh_folder(void) {
     strcpy(agent.options.out, "p.pb.gz");
 }
 
+static void remove_folder(void) { tree_remove(agent.folder); }
+
 static int write_one(struct out *o, const char *text) {
     int err = out_open(o, "cpu", 1);
     if (err < 0)
@@ -55,7 +58,7 @@ static int write_one(struct out *o, const char *text) {
     return out_commit(o);
 }
 
-Test(out, an_existing_file_is_never_replaced, .init = in_fresh_folder) {
+Test(out, an_existing_file_is_never_replaced, .init = in_fresh_folder, .fini = remove_folder) {
     struct out a, b;
     cr_assert_eq(write_one(&a, "one"), 0);
     cr_assert_eq(write_one(&b, "two"), 0);
@@ -65,7 +68,8 @@ Test(out, an_existing_file_is_never_replaced, .init = in_fresh_folder) {
     cr_assert_str_eq(buf, "one");
 }
 
-Test(out, a_name_taken_while_we_wrote_is_not_replaced_either, .init = in_fresh_folder) {
+Test(out, a_name_taken_while_we_wrote_is_not_replaced_either, .init = in_fresh_folder,
+     .fini = remove_folder) {
     struct out o;
     cr_assert_eq(out_open(&o, "cpu", 1), 0);
     char taken[1024];
@@ -75,7 +79,8 @@ Test(out, a_name_taken_while_we_wrote_is_not_replaced_either, .init = in_fresh_f
     cr_assert_str_neq(o.path, taken);
 }
 
-Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder) {
+Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder,
+     .fini = remove_folder) {
     struct out o;
     char link[1100], victim[1100];
     snprintf(victim, sizeof victim, "%s/victim", agent.folder);
@@ -85,7 +90,8 @@ Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder) {
     cr_assert_neq(access(victim, F_OK), 0);
 }
 
-Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_folder) {
+Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_folder,
+     .fini = remove_folder) {
     struct out killed, o;
     cr_assert_eq(out_open(&killed, "cpu", 1), 0);
     cr_assert_eq(out_open(&o, "cpu", 1), 0);
@@ -94,7 +100,7 @@ Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_f
     out_abandon(&killed);
 }
 
-Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder) {
+Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder, .fini = remove_folder) {
     struct out o;
     struct stat st;
     umask(0);
@@ -103,7 +109,7 @@ Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder) {
     cr_assert_eq(st.st_mode & 0777, 0600);
 }
 
-Test(out, the_lowest_descriptor_stays_the_hosts, .init = in_fresh_folder) {
+Test(out, the_lowest_descriptor_stays_the_hosts, .init = in_fresh_folder, .fini = remove_folder) {
     struct out o;
     int before = dup(0);
     close(before);
@@ -113,7 +119,8 @@ Test(out, the_lowest_descriptor_stays_the_hosts, .init = in_fresh_folder) {
     out_abandon(&o);
 }
 
-Test(out, a_file_size_limit_is_an_error_and_not_a_signal, .init = in_fresh_folder) {
+Test(out, a_file_size_limit_is_an_error_and_not_a_signal, .init = in_fresh_folder,
+     .fini = remove_folder) {
     struct out o;
     struct rlimit tight = {16, 16};
     char big[4096] = {0};
