@@ -266,7 +266,7 @@ md_tables() {
 # NAME runs runs-when-short
 echo "measuring on CPU $cpu, load $(cut -d' ' -f1-3 /proc/loadavg)"
 for bench in sample:7:2 start:500:100 programs:9:3 dump:7:2 calls:7:2 locks:9:2 contended:31:3 memory:9:3 \
-    heap_pairs:5:1 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1 shares:5:1; do
+    heap_pairs:9:1 heap_samples:7:2 heap_large:7:2 heap_programs:9:3 heap_peers:5:1 shares:5:1; do
     name=${bench%%:*} runs=${bench#*:}
     [ -z "$only" ] || [ "$only" = "$name" ] || [ "$only" = "${name%%_*}" ] || continue
     [ $short = 1 ] && runs=${runs#*:} || runs=${runs%:*}

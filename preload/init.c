@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/dump.h"
 #include "agent/self.h"
+#include "preload/doors.h"
 #include "preload/provider.h"
 #include "preload/real.h"
 
@@ -29,6 +30,15 @@ static bool first_of_us(void) {
     return !first || first == (void *)cprof_version;
 }
 
+/* The functions that we looked for in vain are no errors of the program's. The second answer lets go
+ * of the first. */
+static void forget_errors(void) {
+    self_enter();
+    if (dlerror())
+        dlerror();
+    self_leave();
+}
+
 /* A program with more rights than its caller must not follow the caller's environment: nothing is
  * read. */
 static __attribute__((constructor)) void load(int argc, char **argv, char **envp) {
@@ -37,7 +47,11 @@ static __attribute__((constructor)) void load(int argc, char **argv, char **envp
         return;
     real_find_operators();
     provider_find();
+    doors_write(false);
     agent_start(envp);
+    forget_errors();
+    if (agent.options.off)
+        doors_write(true);
 }
 
 static __attribute__((destructor)) void unload(void) { agent_exit(); }

@@ -16,6 +16,7 @@
 #include "agent/heap.h"
 #include "agent/hot.h"
 #include "common/pool.h"
+#include "preload/doors.h"
 #include "preload/heap_door.h"
 #include "preload/real.h"
 
@@ -38,20 +39,20 @@ static void take_back(void *p) {
     self_leave();
 }
 
-static COLD void *malloc_due(size_t n) {
+COLD void *malloc_due(size_t n) {
     if (hot_in_agent())
         return hand_out(pool_alloc(n));
     unsigned rate = heap_due(n);
     return heap_entered(rate, real.malloc(n), n);
 }
 
-FAST void *malloc(size_t n) {
+DOOR void *malloc(size_t n) {
     if (hot_malloc_due(n))
         return malloc_due(n);
     return real.malloc(n);
 }
 
-static COLD void *calloc_due(size_t n, size_t size) {
+COLD void *calloc_due(size_t n, size_t size) {
     if (hot_in_agent())
         return hand_out(pool_calloc(n, size));
     unsigned rate = heap_due(n * size);
@@ -59,7 +60,7 @@ static COLD void *calloc_due(size_t n, size_t size) {
 }
 
 /* A product that wraps miscounts one call that is about to fail. */
-void *calloc(size_t n, size_t size) {
+DOOR void *calloc(size_t n, size_t size) {
     if (hot_malloc_due(n * size))
         return calloc_due(n, size);
     return real.calloc(n, size);
@@ -117,7 +118,7 @@ static void *resize(unsigned rate, void *p, size_t n) {
     return heap_entered(rate, fresh, n);
 }
 
-static COLD void *realloc_due(void *p, size_t n, bool counted_out) {
+static void *realloc_asked(void *p, size_t n, bool counted_out) {
     bool in_agent = hot_in_agent();
     unsigned rate = in_agent || !counted_out ? 0 : heap_due(n);
     if (p && pool_owns(p))
@@ -127,18 +128,22 @@ static COLD void *realloc_due(void *p, size_t n, bool counted_out) {
     return resize(rate, p, n);
 }
 
-void *realloc(void *p, size_t n) {
+COLD void *realloc_due(void *p, size_t n) { return realloc_asked(p, n, true); }
+
+COLD void *realloc_kept(void *p, size_t n) { return realloc_asked(p, n, false); }
+
+DOOR void *realloc(void *p, size_t n) {
     if (hot_malloc_due(n))
-        return realloc_due(p, n, true);
+        return realloc_due(p, n);
     if (hot_free_due(p))
-        return realloc_due(p, n, false);
+        return realloc_kept(p, n);
     return real.realloc(p, n);
 }
 
 static COLD void *reallocarray_due(void *p, size_t n, size_t size, bool counted_out) {
     size_t bytes;
     if (!__builtin_mul_overflow(n, size, &bytes) && real.owns_malloc)
-        return realloc_due(p, bytes, counted_out);
+        return realloc_asked(p, bytes, counted_out);
     if (counted_out)
         due(0);
     return real.reallocarray(p, n, size);
@@ -154,33 +159,40 @@ void *reallocarray(void *p, size_t n, size_t size) {
 
 /* Done with p: true if it came from the pool. A sampled block is taken out before it is free for
  * others. */
-static COLD bool free_due(void *p) {
+static COLD bool done_with(void *p) {
     if (heap_forgotten(p) || !pool_owns(p))
         return false;
     take_back(p);
     return true;
 }
 
-FAST void free(void *p) {
-    if (hot_free_due(p) && free_due(p))
+COLD void free_due(void *p) {
+    if (!done_with(p))
+        real.free(p);
+}
+
+DOOR void free(void *p) {
+    if (hot_free_due(p)) {
+        free_due(p);
         return;
+    }
     real.free(p);
 }
 
 void cfree(void *p) {
-    if (hot_free_due(p) && free_due(p))
+    if (hot_free_due(p) && done_with(p))
         return;
     real.cfree(p);
 }
 
 void free_sized(void *p, size_t n) {
-    if (hot_free_due(p) && free_due(p))
+    if (hot_free_due(p) && done_with(p))
         return;
     real.free_sized(p, n);
 }
 
 void free_aligned_sized(void *p, size_t align, size_t n) {
-    if (hot_free_due(p) && free_due(p))
+    if (hot_free_due(p) && done_with(p))
         return;
     real.free_aligned_sized(p, align, n);
 }

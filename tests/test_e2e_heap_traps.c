@@ -265,3 +265,35 @@ Test(heap_traps, switched_off_is_off) {
     cr_expect_eq(e2e_count(&r, "*-heap-*"), 0);
     e2e_done(&r);
 }
+
+static const char written[] = "malloc written\ncalloc written\nrealloc written\nfree written\n";
+static const char compiled[] =
+    "malloc as compiled\ncalloc as compiled\nrealloc as compiled\nfree as compiled\n";
+static const char lead_on[] = "malloc leads on\ncalloc leads on\nrealloc leads on\nfree leads on\n";
+
+/* Its blocks are all there, whichever doors they came through. */
+static void counted_by_doors(const char *command, const char *doors) {
+    struct e2e r = e2e_run("CPROF=heap=1", command);
+    cr_expect_eq(r.status, 0);
+    cr_expect_str_eq(r.out, doors);
+    cr_expect_str_empty(r.err);
+    char *rows = heap_rows(&r, heap);
+    heap_is(rows, "site", 2500, 1000 * 100 + 1000 * 100 + 500 * 50, 1000, 1000 * 100);
+    free(rows);
+    e2e_done(&r);
+}
+
+Test(heap_traps, doors_are_written_when_all_is_known) { counted_by_doors("heap_doors", written); }
+
+/* systemd's MemoryDenyWriteExecute=, SELinux: no new executable memory. */
+Test(heap_traps, doors_that_may_not_be_written_stay_as_compiled) {
+    counted_by_doors("heap_doors forbidden", compiled);
+}
+
+Test(heap_traps, doors_of_an_agent_that_is_off_lead_on) {
+    struct e2e r = e2e_run("CPROF=off", "heap_doors");
+    cr_expect_eq(r.status, 0);
+    cr_expect_str_eq(r.out, lead_on);
+    cr_expect_eq(r.n_profiles, 0);
+    e2e_done(&r);
+}
