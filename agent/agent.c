@@ -145,7 +145,10 @@ void agent_start(char *const *envp) {
     start_kinds();
     pthread_atfork(agent_fork_prepare, agent_fork_parent, agent_fork_child);
     self_leave();
-    if (agent.options.every_ns)
+}
+
+void agent_work(void) {
+    if (agent_on() && agent.options.every_ns)
         worker_start();
 }
 

@@ -57,6 +57,8 @@ static inline void agent_drop(enum drop why) {
 
 /* Reads the options and starts what they ask for. envp is the environment at load. */
 void agent_start(char *const *envp);
+/* And the thread of the agent's own, if they ask for one. */
+void agent_work(void);
 /* Writes the profiles due at exit; later calls and calls in a vfork child do nothing. */
 void agent_exit(void);
 /* Writes what would be due at exit, and goes on: the process is about to end behind our back

@@ -142,7 +142,16 @@ static off_t offset_of(const uint8_t *base, const uint8_t *page) {
     return -1;
 }
 
-/* The same bytes elsewhere, to be written; NULL when refused. */
+/* Private, to be written: what a file no longer reaches cannot be (SIGBUS). */
+static uint8_t *map_file(int file, off_t offset, size_t bytes) {
+    struct stat st;
+    if (sys_fstat(file, &st) != 0 || offset + (off_t)bytes >= st.st_size + PAGE_BYTES)
+        return NULL;
+    long p = sys_call_6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, offset);
+    return p < 0 && p > -PAGE_BYTES ? NULL : (uint8_t *)p;
+}
+
+/* The same bytes elsewhere; NULL when refused. */
 static uint8_t *copy_pages(const uint8_t *page, size_t bytes) {
     Dl_info info;
     if (!dladdr(page, &info) || !info.dli_fname)
@@ -151,11 +160,9 @@ static uint8_t *copy_pages(const uint8_t *page, size_t bytes) {
     int file = offset < 0 ? -1 : sys_open(info.dli_fname, O_RDONLY, 0);
     if (file < 0)
         return NULL;
-    long copy = sys_call_6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, offset);
+    uint8_t *copy = map_file(file, offset, bytes);
     sys_close(file);
-    if (copy < 0 && copy > -PAGE_BYTES)
-        return NULL;
-    return memcpy((void *)copy, page, bytes);
+    return copy ? memcpy(copy, page, bytes) : NULL;
 }
 
 static bool put_in_place(uint8_t *copy, uint8_t *page, size_t bytes) {

@@ -47,11 +47,10 @@ static __attribute__((constructor)) void load(int argc, char **argv, char **envp
         return;
     real_find_operators();
     provider_find();
-    doors_write(false);
     agent_start(envp);
     forget_errors();
-    if (agent.options.off)
-        doors_write(true);
+    doors_write(agent.options.off);
+    agent_work();
 }
 
 static __attribute__((destructor)) void unload(void) { agent_exit(); }

@@ -290,6 +290,17 @@ Test(heap_traps, doors_that_may_not_be_written_stay_as_compiled) {
     counted_by_doors("heap_doors forbidden", compiled);
 }
 
+Test(heap_traps, doors_that_a_filter_forbids_stay_as_compiled) {
+    counted_by_doors("heap_doors filtered", compiled);
+}
+
+/* The agent's own thread comes after them. */
+Test(heap_traps, doors_are_written_before_there_is_a_thread_of_ours) {
+    struct e2e r = e2e_run("CPROF=heap CPROF_EVERY=1s", "heap_doors");
+    cr_expect_str_eq(r.out, written);
+    e2e_done(&r);
+}
+
 Test(heap_traps, doors_of_an_agent_that_is_off_lead_on) {
     struct e2e r = e2e_run("CPROF=off", "heap_doors");
     cr_expect_eq(r.status, 0);

@@ -5,7 +5,9 @@
  *
  *     heap_doors             as the agent finds it
  *     heap_doors forbidden   where no memory may become executable, as systemd's
- *                            MemoryDenyWriteExecute= has it
+ *                            MemoryDenyWriteExecute= has it: by prctl, or by a filter on a kernel
+ *                            before 6.3
+ *     heap_doors filtered    by a filter
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -21,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BLOCKS = 1000, BYTES = 100, LOOK_AT = 16, JUMP = 0xe9 };
+enum { BLOCKS = 1000, BYTES = 100, LOOK_AT = 16, JUMP = 0xe9, SET_MDWE = 65 };
 
 static off_t file_offset(const char *base, const char *p) {
     const ElfW(Ehdr) *header = (const void *)base;
@@ -49,7 +51,7 @@ static const char *made(const char *name) {
     return *door == JUMP ? "leads on" : "written";
 }
 
-static void forbid(void) {
+static void filter(void) {
     struct sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
@@ -58,9 +60,9 @@ static void forbid(void) {
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    struct sock_fprog filter = {sizeof program / sizeof *program, program};
+    struct sock_fprog all = {sizeof program / sizeof *program, program};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) != 0)
         abort();
 }
 
@@ -76,7 +78,8 @@ __attribute__((noinline)) static void site(void) {
 int main(int argc, char **argv) {
     static const char *const names[] = {"malloc", "calloc", "realloc", "free"};
     if (argc > 1) {
-        forbid();
+        if (strcmp(argv[1], "filtered") == 0 || prctl(SET_MDWE, 1, 0, 0, 0) != 0)
+            filter();
         execl("/proc/self/exe", argv[0], (char *)NULL);
         abort();
     }
