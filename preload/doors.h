@@ -3,8 +3,8 @@
  * CALM. The four doors that are called most, written anew once everything that they ask for is
  * known. As compiled each loads two constants of the process in every call, where the countdown
  * lies behind the thread pointer and where the real function is, and jumps to wherever the second
- * says; in the new ones both are part of the instructions. That is 0.5 to 1 ns of a cold pair, and
- * with glibc, whose branches are hard to predict, 2 (docs/performance.md).
+ * says; in the new ones both are part of the instructions. That is about a nanosecond of a cold
+ * pair, and with the agent off all of what the doors cost (docs/performance.md).
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -59,7 +59,7 @@ Test(bad, off_makes_no_system_call_but_for_the_doors) {
     int status;
     char *difference = e2e_shell(
         &status,
-        "for d in %s %s; do sed -n '/set_tid_address/,$p' $d/calls | sed 's/^[0-9]* //' | "
+        "for d in %s %s; do sed -n '/set_tid_address/,$p' $d/calls | sed 's/^[0-9]* *//' | "
         "sed '/self.task/d; /libcprof.so/,/close/d; /^mremap/d' | "
         "sed 's/(.*//' | "
         "grep -v -e mprotect -e munmap -e brk -e prlimit -e gettid -e mmap -e madvise > $d/names; "
