@@ -12,6 +12,17 @@
 #include "common/sys.h"
 #include "tests/tree.h"
 
+static void in_fresh_folder(void) {
+    char folder[] = "/tmp/cprof-out-XXXXXX";
+    cr_assert_not_null(mkdtemp(folder));
+    strcpy(agent.folder, folder);
+    strcpy(agent.options.out, "p.pb.gz");
+}
+
+static void remove_folder(void) { tree_remove(agent.folder); }
+
+TestSuite(out, .init = in_fresh_folder, .fini = remove_folder);
+
 static char name[256];
 
 static const char *named(const char *pattern, unsigned number, unsigned try) {
@@ -41,15 +52,6 @@ Test(out, a_name_that_does_not_fit_is_refused) {
     cr_assert_not(out_name("/a/long/name", "", "e", "cpu", 1, 1, 0, small, sizeof small));
 }
 
-static void in_fresh_folder(void) {
-    char folder[] = "/tmp/cprof-out-XXXXXX";
-    cr_assert_not_null(mkdtemp(folder));
-    strcpy(agent.folder, folder);
-    strcpy(agent.options.out, "p.pb.gz");
-}
-
-static void remove_folder(void) { tree_remove(agent.folder); }
-
 static int write_one(struct out *o, const char *text) {
     int err = out_open(o, "cpu", 1);
     if (err < 0)
@@ -58,7 +60,7 @@ static int write_one(struct out *o, const char *text) {
     return out_commit(o);
 }
 
-Test(out, an_existing_file_is_never_replaced, .init = in_fresh_folder, .fini = remove_folder) {
+Test(out, an_existing_file_is_never_replaced) {
     struct out a, b;
     cr_assert_eq(write_one(&a, "one"), 0);
     cr_assert_eq(write_one(&b, "two"), 0);
@@ -68,8 +70,7 @@ Test(out, an_existing_file_is_never_replaced, .init = in_fresh_folder, .fini = r
     cr_assert_str_eq(buf, "one");
 }
 
-Test(out, a_name_taken_while_we_wrote_is_not_replaced_either, .init = in_fresh_folder,
-     .fini = remove_folder) {
+Test(out, a_name_taken_while_we_wrote_is_not_replaced_either) {
     struct out o;
     cr_assert_eq(out_open(&o, "cpu", 1), 0);
     char taken[1024];
@@ -79,8 +80,7 @@ Test(out, a_name_taken_while_we_wrote_is_not_replaced_either, .init = in_fresh_f
     cr_assert_str_neq(o.path, taken);
 }
 
-Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder,
-     .fini = remove_folder) {
+Test(out, a_link_planted_at_the_name_is_not_followed) {
     struct out o;
     char link[1100], victim[1100];
     snprintf(victim, sizeof victim, "%s/victim", agent.folder);
@@ -90,8 +90,7 @@ Test(out, a_link_planted_at_the_name_is_not_followed, .init = in_fresh_folder,
     cr_assert_neq(access(victim, F_OK), 0);
 }
 
-Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_folder,
-     .fini = remove_folder) {
+Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by) {
     struct out killed, o;
     cr_assert_eq(out_open(&killed, "cpu", 1), 0);
     cr_assert_eq(out_open(&o, "cpu", 1), 0);
@@ -100,7 +99,7 @@ Test(out, a_temporary_left_by_a_killed_namesake_is_passed_by, .init = in_fresh_f
     out_abandon(&killed);
 }
 
-Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder, .fini = remove_folder) {
+Test(out, files_are_private_whatever_the_umask) {
     struct out o;
     struct stat st;
     umask(0);
@@ -109,7 +108,7 @@ Test(out, files_are_private_whatever_the_umask, .init = in_fresh_folder, .fini =
     cr_assert_eq(st.st_mode & 0777, 0600);
 }
 
-Test(out, the_lowest_descriptor_stays_the_hosts, .init = in_fresh_folder, .fini = remove_folder) {
+Test(out, the_lowest_descriptor_stays_the_hosts) {
     struct out o;
     int before = dup(0);
     close(before);
@@ -119,8 +118,7 @@ Test(out, the_lowest_descriptor_stays_the_hosts, .init = in_fresh_folder, .fini 
     out_abandon(&o);
 }
 
-Test(out, a_file_size_limit_is_an_error_and_not_a_signal, .init = in_fresh_folder,
-     .fini = remove_folder) {
+Test(out, a_file_size_limit_is_an_error_and_not_a_signal) {
     struct out o;
     struct rlimit tight = {16, 16};
     char big[4096] = {0};
