@@ -32,8 +32,7 @@ static void *in_scope_of(const void *caller, const char *name) {
     return ours ? NULL : p;
 }
 
-/* The last try is for callers that are made at run time themselves. dlerror: what we looked for is
- * not the host's trouble. */
+/* The last try is for callers that are made at run time themselves. */
 static void *find_next(const void *caller, const char *name) {
     self_enter();
     void *p = dlsym(RTLD_NEXT, name);
@@ -43,7 +42,7 @@ static void *find_next(const void *caller, const char *name) {
         p = dlsym(libgcc, name);
         dlclose(libgcc);
     }
-    dlerror();
+    real_forget_errors();
     self_leave();
     return p;
 }
@@ -64,7 +63,7 @@ static void *find_next(const void *caller, const char *name) {
 static bool takes_single(const void *registrar) {
     self_enter();
     bool yes = registrar && in_scope_of(registrar, "__unw_add_dynamic_fde");
-    dlerror();
+    real_forget_errors();
     self_leave();
     return yes;
 }

@@ -30,15 +30,6 @@ static bool first_of_us(void) {
     return !first || first == (void *)cprof_version;
 }
 
-/* The functions that we looked for in vain are no errors of the program's. The second answer lets go
- * of the first. */
-static void forget_errors(void) {
-    self_enter();
-    if (dlerror())
-        dlerror();
-    self_leave();
-}
-
 /* A program with more rights than its caller must not follow the caller's environment: nothing is
  * read. */
 static __attribute__((constructor)) void load(int argc, char **argv, char **envp) {
@@ -48,7 +39,9 @@ static __attribute__((constructor)) void load(int argc, char **argv, char **envp
     real_find_operators();
     provider_find();
     agent_start(envp);
-    forget_errors();
+    self_enter();
+    real_forget_errors();
+    self_leave();
     doors_write(agent.options.off);
     agent_work();
 }

@@ -437,6 +437,12 @@ static const char *path_of(const void *function) {
     return function && dladdr(function, &info) ? info.dli_fname : NULL;
 }
 
+/* The second answer lets go of the first. */
+void real_forget_errors(void) {
+    if (dlerror())
+        dlerror();
+}
+
 const char *real_provider(void) { return path_of((void *)real.malloc); }
 
 const char *real_in_front(void) {

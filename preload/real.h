@@ -211,6 +211,9 @@ const char *real_provider(void) __attribute__((visibility("hidden")));
 const char *real_in_front(void) __attribute__((visibility("hidden")));
 /* The provider's own function of that name, or NULL. CALM. */
 void *real_of_provider(const char *name) __attribute__((visibility("hidden")));
+/* What was looked for in vain is no error of the host's, nor its memory: nothing of it is left for
+ * dlerror(). The caller is busy. CALM. */
+void real_forget_errors(void) __attribute__((visibility("hidden")));
 
 /* Looks everything up; any thread, any number of times. */
 void real_resolve(void) __attribute__((visibility("hidden")));
