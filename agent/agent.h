@@ -3,9 +3,9 @@
  * CALM, unless said. The agent as a whole: its one piece of shared state, and what happens to it
  * between load and exit.
  *
- * Order of life: agent_start() in our constructor; agent_thread_* at each thread's birth and death;
- * agent_fork_* around fork; agent_exit() once, in the destructor or in front of _exit. All of these
- * are CALM unless they say otherwise.
+ * Order of life: agent_start() and agent_work() in our constructor; agent_thread_* at each thread's
+ * birth and death; agent_fork_* around fork; agent_exit() once, in the destructor or in front of
+ * _exit. All of these are CALM unless they say otherwise.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -57,7 +57,8 @@ static inline void agent_drop(enum drop why) {
 
 /* Reads the options and starts what they ask for. envp is the environment at load. */
 void agent_start(char *const *envp);
-/* And the thread of the agent's own, if they ask for one. */
+/* And the thread of the agent's own, if they ask for one: apart, because before it some things are
+ * done for which there must be no second thread. */
 void agent_work(void);
 /* Writes the profiles due at exit; later calls and calls in a vfork child do nothing. */
 void agent_exit(void);

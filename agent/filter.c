@@ -112,6 +112,18 @@ static void pin_for_ever(const void *start, size_t bytes, void *arg) {
         filter_pages[filter_page((const char *)start + at)] = STICKY;
 }
 
+static void look_for_pins(const void *start, size_t bytes, void *arg) {
+    for (size_t at = 0; at < bytes; at += (size_t)1 << FILTER_PAGE_BITS)
+        if (filter_maybe((const char *)start + at))
+            *(bool *)arg = true;
+}
+
+bool filter_has_pins(void) {
+    bool any = false;
+    pool_each_span(look_for_pins, &any);
+    return any;
+}
+
 void filter_reset(void) {
     struct filter was = filter;
     uint8_t *counts = first + 64 - FILTER_FIRST_BITS;

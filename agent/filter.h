@@ -83,6 +83,8 @@ void filter_remove(const void *p, bool next_too);
 /* A block of the pool. From any thread and any handler, at any time. */
 void filter_pin(const void *p);
 void filter_unpin(const void *p);
+/* Whether any block of the pool is out there. In a process with one thread. */
+bool filter_has_pins(void);
 
 static inline uint64_t filter_slots(void) {
     return (uint64_t)1 << (64 - filter_shift(__atomic_load_n(&filter.now, __ATOMIC_RELAXED)));

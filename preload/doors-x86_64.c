@@ -18,7 +18,6 @@
 
 #include "agent/filter.h"
 #include "agent/self.h"
-#include "common/pool.h"
 #include "common/sys.h"
 #include "preload/real.h"
 
@@ -176,23 +175,12 @@ static bool is_one_thread(void) {
     return sys_stat("/proc/self/task", &st) == 0 && st.st_nlink == LINKS_OF_ONE_THREAD;
 }
 
-static void look_for_pins(const void *start, size_t bytes, void *arg) {
-    for (const char *p = start; p < (const char *)start + bytes; p += 1 << FILTER_PAGE_BITS)
-        if (filter_maybe(p))
-            *(bool *)arg = true;
-}
-
-/* Blocks of ours that the host may free: its doors have to know them. */
-static bool pool_is_out(void) {
-    bool out = false;
-    pool_each_span(look_for_pins, &out);
-    return out;
-}
-
 void doors_write(bool straight) {
     uint8_t *page = (uint8_t *)((uintptr_t)doors_begin & ~(uintptr_t)(PAGE_BYTES - 1));
     size_t bytes = ((size_t)(doors_end - page) + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
-    if (!real.owns_malloc || !is_one_thread() || (straight && pool_is_out()))
+    if (!real.owns_malloc || !is_one_thread())
+        return;
+    if (straight && filter_has_pins()) /* the host may free them: its doors have to know them */
         return;
     uint8_t *copy = copy_pages(page, bytes);
     if (!copy)
